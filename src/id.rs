@@ -1,0 +1,265 @@
+//! The names and numbers of the domain, each parsed once at the edge.
+//!
+//! Inside the library nothing with a meaning travels as a bare `String` or `u64`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use minicbor::decode::{Decode, Decoder, Error as DecodeError};
+use minicbor::encode::{Encode, Encoder, Error as EncodeError, Write};
+
+use crate::text::{self, NameError};
+
+macro_rules! random_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; 16]);
+
+        impl $name {
+            /// Draw a new id: 128 bits from the operating system's random source.
+            pub fn random() -> Self {
+                Self(random_bytes())
+            }
+
+            /// Take the sixteen bytes of an id as they stand on the wire.
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+
+            /// The sixteen bytes, as they stand on the wire.
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({:02x}{:02x}{:02x}{:02x}…)", stringify!($name), self.0[0], self.0[1], self.0[2], self.0[3])
+            }
+        }
+
+        impl<C> Encode<C> for $name {
+            fn encode<W: Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), EncodeError<W::Error>> {
+                e.bytes(&self.0)?.ok()
+            }
+        }
+
+        impl<'b, C> Decode<'b, C> for $name {
+            fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, DecodeError> {
+                let at = d.position();
+                let bytes = d.bytes()?;
+                let bytes = bytes.try_into().map_err(|_| DecodeError::message("an id has 16 bytes").at(at))?;
+                Ok(Self(bytes))
+            }
+        }
+    };
+}
+
+random_id! {
+    /// Who somebody is, whatever they are called: a guest's stay, an account, or the application itself.
+    ///
+    /// Never reused. Memberships, deduplication and everything else that must survive a change of alias is keyed by it.
+    PrincipalId
+}
+random_id! {
+    /// One incarnation of a room. A room that ends and is made again under its old name has a new id.
+    RoomId
+}
+random_id! {
+    /// One client's stay on the server; it outlives a broken connection.
+    SessionId
+}
+random_id! {
+    /// A client's outbox: the namespace of its publish ids. Never shown to other clients.
+    OutboxId
+}
+random_id! {
+    /// One life of a store: new for every memory start and every restored backup, so that cursors of another
+    /// life are recognised.
+    Lineage
+}
+
+fn random_bytes() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    // Without the operating system's random source no id is safe to hand out, and there is nothing to fall back to.
+    getrandom::fill(&mut bytes).expect("the operating system's random source works");
+    bytes
+}
+
+/// An event's number in its room: from 1, without gaps. 0 stands for "before the first event".
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Seq(u64);
+
+impl Seq {
+    /// Before the first event: the cursor of a reader that has seen nothing.
+    pub const ZERO: Seq = Seq(0);
+
+    /// Wrap a number as it stands on the wire.
+    pub const fn new(n: u64) -> Self {
+        Self(n)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The number of the event that follows.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+impl<C> Encode<C> for Seq {
+    fn encode<W: Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), EncodeError<W::Error>> {
+        e.u64(self.0)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Seq {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, DecodeError> {
+        d.u64().map(Self)
+    }
+}
+
+/// Milliseconds since 1970-01-01T00:00:00Z, as the server's clock has them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// Wrap a number of milliseconds since 1970-01-01T00:00:00Z.
+    pub const fn from_millis(ms: i64) -> Self {
+        Self(ms)
+    }
+
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}ms", self.0)
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $max:expr, $check:path) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The longest such name, in Unicode scalar values.
+            pub const MAX_CHARS: usize = $max;
+
+            /// Check a name from outside and take it.
+            ///
+            /// # Errors
+            ///
+            /// Says in words what is wrong with it.
+            pub fn parse(raw: &str) -> Result<Self, NameError> {
+                $check(raw, $what, Self::MAX_CHARS)?;
+                Ok(Self(raw.into()))
+            }
+
+            /// The name.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = NameError;
+            fn from_str(raw: &str) -> Result<Self, NameError> {
+                Self::parse(raw)
+            }
+        }
+
+        impl<C> Encode<C> for $name {
+            fn encode<W: Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), EncodeError<W::Error>> {
+                e.str(&self.0)?.ok()
+            }
+        }
+
+        impl<'b, C> Decode<'b, C> for $name {
+            fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, DecodeError> {
+                let at = d.position();
+                Self::parse(d.str()?).map_err(|_| DecodeError::message(concat!("not a valid ", $what)).at(at))
+            }
+        }
+    };
+}
+
+name! {
+    /// The name a person shows: 1 to 32 characters, no control, invisible or bidi-control characters, no white
+    /// space at the ends.
+    Alias, "alias", 32, text::check_name
+}
+name! {
+    /// A room's label: 1 to 64 characters without white space, control, invisible or bidi-control characters.
+    RoomName, "room name", 64, text::check_word
+}
+
+impl Alias {
+    /// The form under which two aliases count as the same one: they differ in case only.
+    pub fn folded(&self) -> String {
+        self.0.to_lowercase()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alias_keeps_what_was_typed_and_folds_case_for_comparison() {
+        let alias = Alias::parse("Ärger").unwrap();
+        assert_eq!(alias.as_str(), "Ärger");
+        assert_eq!(alias.folded(), "ärger");
+    }
+
+    #[test]
+    fn a_room_name_has_no_white_space() {
+        assert!(RoomName::parse("two words").is_err());
+        assert!(RoomName::parse("lobby").is_ok());
+    }
+
+    #[test]
+    fn debug_shows_only_the_head_of_an_id() {
+        assert_eq!(format!("{:?}", RoomId::from_bytes([0xab; 16])), "RoomId(abababab…)");
+    }
+}

@@ -1,0 +1,4 @@
+//! chatnet
+pub mod id;
+pub mod protocol;
+mod text;
