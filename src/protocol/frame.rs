@@ -115,8 +115,7 @@ pub fn split(buf: &[u8], max: u32) -> Result<Option<(Frame<'_>, usize)>, TooLong
 ///
 /// All of these announce, read as a header, a body longer than [`MAX_HANDSHAKE_BODY`].
 pub fn stranger(head: &[u8]) -> Option<&'static str> {
-    const HTTP: [&[u8]; 9] =
-        [b"GET ", b"POST", b"HEAD", b"PUT ", b"DELE", b"OPTI", b"CONN", b"PRI ", b"HTTP"];
+    const HTTP: [&[u8]; 9] = [b"GET ", b"POST", b"HEAD", b"PUT ", b"DELE", b"OPTI", b"CONN", b"PRI ", b"HTTP"];
     if head.starts_with(&[0x16, 0x03]) || head.starts_with(&[0x15, 0x03]) {
         Some("TLS")
     } else if head.starts_with(b"SSH-") {

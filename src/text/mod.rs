@@ -118,7 +118,10 @@ pub fn display_line(raw: &str) -> Cow<'_, str> {
 /// What a zero-width joiner holds together (emoji, several scripts) stays together.
 pub fn display_text(raw: &str) -> Cow<'_, str> {
     replace(raw, |c| {
-        c != '\n' && c != '\t' && !matches!(c, '\u{200c}' | '\u{200d}') && (is_unsafe(c) || matches!(c, '\u{2028}' | '\u{2029}'))
+        c != '\n'
+            && c != '\t'
+            && !matches!(c, '\u{200c}' | '\u{200d}')
+            && (is_unsafe(c) || matches!(c, '\u{2028}' | '\u{2029}'))
     })
 }
 

@@ -1,0 +1,14 @@
+//! A room is a log, a reader is a cursor: the log's tail, who is in the room, who came and went, and which publish
+//! ids were taken. Pure: no clock, no socket, no lock.
+
+mod batch;
+mod members;
+mod presence;
+mod publishers;
+mod tail;
+
+pub use batch::{Author, Batch, EventRef, NewBatch, PublishId, Run};
+pub(crate) use members::Members;
+pub(crate) use presence::{Change, Diff, PresenceLog};
+pub(crate) use publishers::{Offer, Publishers, Taken};
+pub(crate) use tail::{Chunk, Lookup, Tail};
