@@ -1,7 +1,13 @@
 //! chatnet
 #![allow(dead_code, unused_imports)] // while the pieces are put together
+mod handler;
 pub mod id;
+mod limit;
 pub mod protocol;
 mod room;
 mod rt;
+mod session;
+mod store;
 pub mod text;
+
+pub use handler::{Admission, Handler, Interests, Message, Peer, Verdict};
