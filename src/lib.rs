@@ -6,8 +6,12 @@ mod limit;
 pub mod protocol;
 mod room;
 mod rt;
+mod server;
 mod session;
 mod store;
 pub mod text;
 
 pub use handler::{Admission, Handler, Interests, Message, Peer, Verdict};
+pub use server::{
+    BindError, Counters, HandleError, Page, Published, RoomInfo, Server, ServerBuilder, ServerHandle, SessionInfo,
+};

@@ -8,55 +8,55 @@ use crate::protocol::message::{EventKind, OwnPublish, PrincipalKind, Source};
 
 /// Who wrote an event, as others see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Author {
+pub(crate) struct Author {
     /// Who, whatever they are called.
-    pub principal: PrincipalId,
+    pub(crate) principal: PrincipalId,
     /// What sort of principal.
-    pub kind: PrincipalKind,
+    pub(crate) kind: PrincipalKind,
     /// The alias at that time.
-    pub alias: Alias,
+    pub(crate) alias: Alias,
 }
 
 /// A publisher's number for the first event of a batch; the others count up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PublishId {
+pub(crate) struct PublishId {
     /// The outbox that the number belongs to.
-    pub outbox: OutboxId,
+    pub(crate) outbox: OutboxId,
     /// The number.
-    pub n: u64,
+    pub(crate) n: u64,
 }
 
 /// Several event bodies in one allocation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Run {
+pub(crate) struct Run {
     bytes: Vec<u8>,
     marks: Vec<(EventKind, u32)>,
 }
 
 impl Run {
     /// Append a body.
-    pub fn push(&mut self, kind: EventKind, body: &[u8]) {
+    pub(crate) fn push(&mut self, kind: EventKind, body: &[u8]) {
         self.bytes.extend_from_slice(body);
         self.marks.push((kind, self.bytes.len() as u32));
     }
 
     /// How many bodies there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.marks.len()
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.marks.is_empty()
     }
 
     /// Bytes of all bodies together.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes.len()
     }
 
     /// The bodies in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (EventKind, &[u8])> {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (EventKind, &[u8])> {
         (0..self.marks.len()).map(|i| self.body(i))
     }
 
@@ -68,7 +68,7 @@ impl Run {
 
     /// Keep only the bodies from the `i`th on.
     #[must_use]
-    pub fn tail(&self, i: usize) -> Run {
+    pub(crate) fn tail(&self, i: usize) -> Run {
         let mut rest = Run::default();
         self.iter().skip(i).for_each(|(kind, body)| rest.push(kind, body));
         rest
@@ -77,49 +77,49 @@ impl Run {
 
 /// Events that are to be appended to a room's log, all of them or none.
 #[derive(Debug, Clone)]
-pub struct NewBatch {
+pub(crate) struct NewBatch {
     /// The room.
-    pub room: RoomId,
+    pub(crate) room: RoomId,
     /// Who wrote them.
-    pub author: Arc<Author>,
+    pub(crate) author: Arc<Author>,
     /// The session that published them; none for the application.
-    pub origin: Option<SessionId>,
+    pub(crate) origin: Option<SessionId>,
     /// The publisher's number of the first one; none for the application.
-    pub publish: Option<PublishId>,
+    pub(crate) publish: Option<PublishId>,
     /// Their bodies.
-    pub events: Run,
+    pub(crate) events: Run,
 }
 
 /// A batch that is in the log.
 #[derive(Debug)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// The first event's number.
-    pub first: Seq,
+    pub(crate) first: Seq,
     /// The server's time of all of them.
-    pub at: Timestamp,
+    pub(crate) at: Timestamp,
     /// What was appended.
-    pub new: NewBatch,
+    pub(crate) new: NewBatch,
 }
 
 /// One event of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EventRef<'a> {
+pub(crate) struct EventRef<'a> {
     /// Its number in the room.
-    pub seq: Seq,
+    pub(crate) seq: Seq,
     /// What sort of event.
-    pub kind: EventKind,
+    pub(crate) kind: EventKind,
     /// Its body.
-    pub body: &'a [u8],
+    pub(crate) body: &'a [u8],
 }
 
 impl Batch {
     /// The last event's number.
-    pub fn last(&self) -> Seq {
+    pub(crate) fn last(&self) -> Seq {
         Seq::new(self.first.get() + self.new.events.len() as u64 - 1)
     }
 
     /// The events in order.
-    pub fn events(&self) -> impl ExactSizeIterator<Item = EventRef<'_>> {
+    pub(crate) fn events(&self) -> impl ExactSizeIterator<Item = EventRef<'_>> {
         let first = self.first.get();
         self.new.events.iter().enumerate().map(move |(i, (kind, body))| EventRef {
             seq: Seq::new(first + i as u64),
@@ -129,7 +129,7 @@ impl Batch {
     }
 
     /// Append this batch to `out` as a `Deliver` frame of version 1.
-    pub fn encode(&self, source: Source, own: Option<OwnPublish>, out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, source: Source, own: Option<OwnPublish>, out: &mut Vec<u8>) {
         let head = DeliverHead {
             room: self.new.room,
             seq: self.first,
@@ -144,7 +144,7 @@ impl Batch {
     }
 
     /// About how many bytes it occupies in memory.
-    pub fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         size_of::<Self>() + self.new.events.bytes() + self.new.events.len() * size_of::<(EventKind, u32)>()
     }
 }

@@ -7,8 +7,8 @@ mod presence;
 mod publishers;
 mod tail;
 
-pub use batch::{Author, Batch, EventRef, NewBatch, PublishId, Run};
+pub(crate) use batch::{Author, Batch, EventRef, NewBatch, PublishId, Run};
 pub(crate) use members::Members;
-pub(crate) use presence::{Change, Diff, PresenceLog};
-pub(crate) use publishers::{Offer, Publishers, Taken};
+pub(crate) use presence::{Change, Diff, Due, PresenceLog};
+pub(crate) use publishers::{Epoch, Offer, Publishers, Taken};
 pub(crate) use tail::{Chunk, Lookup, Tail};

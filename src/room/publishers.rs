@@ -1,6 +1,6 @@
 //! Which publish ids were taken: idempotence without a window, keyed by who published and from which outbox.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::id::{OutboxId, PrincipalId, Seq, Timestamp};
 
@@ -18,11 +18,19 @@ pub(crate) struct Taken {
     pub(crate) at: Timestamp,
 }
 
+/// Outboxes that one principal may have in one room: each is remembered, so a client can't have any number of them.
+const MAX_OUTBOXES: usize = 64;
+
+/// A publish id is reserved between its arrival and its commit. Numbers that are released while later ones are under
+/// way make those stale: they carry the epoch of their reservation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Epoch(u32);
+
 /// What becomes of a number that a client sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Offer {
     /// The next one: it is reserved now, and must be committed, refused or released.
-    New,
+    New(Epoch),
     /// It was accepted before: answer with this.
     Duplicate(Taken),
     /// It was refused for good before.
@@ -31,20 +39,23 @@ pub(crate) enum Offer {
     InFlight,
     /// An earlier one is missing. `tell` is true once per hole.
     Ahead { expected: u64, tell: bool },
+    /// One outbox too many.
+    TooMany,
 }
 
 /// The publishers of one room.
 #[derive(Debug, Default)]
 pub(crate) struct Publishers {
-    outboxes: HashMap<(PrincipalId, OutboxId), Outbox>,
+    outboxes: BTreeMap<(PrincipalId, OutboxId), Outbox>,
 }
 
 #[derive(Debug)]
 struct Outbox {
     /// The number that comes next; those before it are decided or reserved.
     next: u64,
-    /// All numbers up to this one are decided.
+    /// All numbers up to this one are decided: they became events, or were refused for good.
     decided: u64,
+    epoch: Epoch,
     /// `next` when a hole was told, so that it is told once.
     told: Option<u64>,
     taken: VecDeque<Taken>,
@@ -53,13 +64,16 @@ struct Outbox {
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self { next: 1, decided: 0, told: None, taken: VecDeque::new(), refused: VecDeque::new() }
+        Self { next: 1, decided: 0, epoch: Epoch(0), told: None, taken: VecDeque::new(), refused: VecDeque::new() }
     }
 }
 
 impl Publishers {
-    /// Ask for number `n`. Reserves it if it is the next one.
-    pub(crate) fn offer(&mut self, who: PrincipalId, outbox: OutboxId, n: u64) -> Offer {
+    /// Ask for number `n`, and reserve up to `count` numbers from it on if it is the next one.
+    pub(crate) fn offer(&mut self, who: PrincipalId, outbox: OutboxId, n: u64, count: u64) -> Offer {
+        if !self.outboxes.contains_key(&(who, outbox)) && self.outboxes(who) >= MAX_OUTBOXES {
+            return Offer::TooMany;
+        }
         let entry = self.outboxes.entry((who, outbox)).or_default();
         if n > entry.next || n == 0 {
             let tell = entry.told != Some(entry.next);
@@ -67,15 +81,15 @@ impl Publishers {
             return Offer::Ahead { expected: entry.next, tell };
         }
         if n == entry.next {
-            entry.next += 1;
+            entry.next = n.saturating_add(count);
             entry.told = None;
-            return Offer::New;
-        }
-        if entry.refused.contains(&n) {
-            return Offer::Refused;
+            return Offer::New(entry.epoch);
         }
         if n > entry.decided {
             return Offer::InFlight;
+        }
+        if entry.refused.contains(&n) {
+            return Offer::Refused;
         }
         let unknown = Taken { n, count: 1, seq: Seq::ZERO, at: Timestamp::default() };
         let run = entry.taken.iter().rev().find(|run| (run.n..run.n + run.count).contains(&n));
@@ -87,22 +101,16 @@ impl Publishers {
         }))
     }
 
+    /// Whether a reservation still holds.
+    pub(crate) fn holds(&self, who: PrincipalId, outbox: OutboxId, epoch: Epoch) -> bool {
+        self.outboxes.get(&(who, outbox)).is_some_and(|entry| entry.epoch == epoch)
+    }
+
     /// Reserved numbers became events.
     pub(crate) fn commit(&mut self, who: PrincipalId, outbox: OutboxId, taken: Taken) {
-        let entry = self.outboxes.entry((who, outbox)).or_default();
-        let end = taken.n + taken.count;
-        entry.decided = entry.decided.max(end - 1);
-        entry.next = entry.next.max(end);
-        match entry.taken.back_mut() {
-            Some(run)
-                if run.n + run.count == taken.n
-                    && run.seq.get() + run.count == taken.seq.get()
-                    && run.at == taken.at =>
-            {
-                run.count += taken.count;
-            }
-            _ => entry.taken.push_back(taken),
-        }
+        let Some(entry) = self.outboxes.get_mut(&(who, outbox)) else { return };
+        entry.decided = entry.decided.max(taken.n + taken.count - 1);
+        entry.taken.push_back(taken);
         if entry.taken.len() > MAX_RUNS {
             entry.taken.pop_front();
         }
@@ -110,36 +118,41 @@ impl Publishers {
 
     /// A reserved number was refused for good: it is used up.
     pub(crate) fn refuse(&mut self, who: PrincipalId, outbox: OutboxId, n: u64) {
-        let entry = self.outboxes.entry((who, outbox)).or_default();
-        entry.next = entry.next.max(n + 1);
+        let Some(entry) = self.outboxes.get_mut(&(who, outbox)) else { return };
+        entry.decided = entry.decided.max(n);
         entry.refused.push_back(n);
         if entry.refused.len() > MAX_RUNS {
             entry.refused.pop_front();
         }
     }
 
-    /// Reserved numbers from `n` on were not taken, for now: they must come again, from `n` on.
-    pub(crate) fn release(&mut self, who: PrincipalId, outbox: OutboxId, n: u64) {
-        let entry = self.outboxes.entry((who, outbox)).or_default();
+    /// Reserved numbers from `n` on were not taken, for now: they must come again, from `n` on. What was reserved
+    /// behind them becomes stale; what was reserved before them is decided already, or goes on with `keep_earlier`.
+    pub(crate) fn release(&mut self, who: PrincipalId, outbox: OutboxId, n: u64, keep_earlier: bool) {
+        let Some(entry) = self.outboxes.get_mut(&(who, outbox)) else { return };
         entry.next = entry.next.min(n);
-        entry.refused.retain(|&refused| refused < n);
+        if !keep_earlier {
+            entry.epoch = Epoch(entry.epoch.0.wrapping_add(1));
+        }
         // The refusal that goes out with this names the number to come again with.
         entry.told = Some(entry.next);
     }
 
     /// A guest is gone, and its numbers with it.
     pub(crate) fn forget(&mut self, who: PrincipalId) {
-        self.outboxes.retain(|(principal, _), _| *principal != who);
+        let gone: Vec<OutboxId> = self.of(who).collect();
+        for outbox in gone {
+            self.outboxes.remove(&(who, outbox));
+        }
     }
 
-    /// How many outboxes of `who` are known here.
-    pub(crate) fn outboxes(&self, who: PrincipalId) -> usize {
-        self.outboxes.keys().filter(|(principal, _)| *principal == who).count()
+    fn outboxes(&self, who: PrincipalId) -> usize {
+        self.of(who).count()
     }
 
-    /// Whether this outbox has published here before.
-    pub(crate) fn knows(&self, who: PrincipalId, outbox: OutboxId) -> bool {
-        self.outboxes.contains_key(&(who, outbox))
+    fn of(&self, who: PrincipalId) -> impl Iterator<Item = OutboxId> {
+        let (low, high) = (OutboxId::from_bytes([0; 16]), OutboxId::from_bytes([0xff; 16]));
+        self.outboxes.range((who, low)..=(who, high)).map(|(&(_, outbox), _)| outbox)
     }
 }
 
@@ -150,6 +163,8 @@ mod tests {
     const WHO: PrincipalId = PrincipalId::from_bytes([1; 16]);
     const BOX: OutboxId = OutboxId::from_bytes([2; 16]);
 
+    const NEW: Offer = Offer::New(Epoch(0));
+
     fn taken(n: u64, count: u64, seq: u64) -> Taken {
         Taken { n, count, seq: Seq::new(seq), at: Timestamp::from_millis(7) }
     }
@@ -157,54 +172,75 @@ mod tests {
     #[test]
     fn a_number_sent_again_gets_its_first_place_again() {
         let mut p = Publishers::default();
-        assert_eq!(p.offer(WHO, BOX, 1), Offer::New);
-        assert_eq!(p.offer(WHO, BOX, 1), Offer::InFlight);
-        assert_eq!(p.offer(WHO, BOX, 2), Offer::New);
+        assert_eq!(p.offer(WHO, BOX, 1, 1), NEW);
+        assert_eq!(p.offer(WHO, BOX, 1, 1), Offer::InFlight);
+        assert_eq!(p.offer(WHO, BOX, 2, 1), NEW);
         p.commit(WHO, BOX, taken(1, 2, 10));
-        assert_eq!(p.offer(WHO, BOX, 2), Offer::Duplicate(taken(2, 1, 11)));
+        assert_eq!(p.offer(WHO, BOX, 2, 1), Offer::Duplicate(taken(2, 1, 11)));
     }
 
     #[test]
     fn a_hole_is_told_once_and_nothing_overtakes_it() {
         let mut p = Publishers::default();
-        assert_eq!(p.offer(WHO, BOX, 2), Offer::Ahead { expected: 1, tell: true });
-        assert_eq!(p.offer(WHO, BOX, 3), Offer::Ahead { expected: 1, tell: false });
-        assert_eq!(p.offer(WHO, BOX, 1), Offer::New);
-        assert_eq!(p.offer(WHO, BOX, 3), Offer::Ahead { expected: 2, tell: true });
+        assert_eq!(p.offer(WHO, BOX, 2, 1), Offer::Ahead { expected: 1, tell: true });
+        assert_eq!(p.offer(WHO, BOX, 3, 1), Offer::Ahead { expected: 1, tell: false });
+        assert_eq!(p.offer(WHO, BOX, 1, 1), NEW);
+        assert_eq!(p.offer(WHO, BOX, 3, 1), Offer::Ahead { expected: 2, tell: true });
     }
 
     #[test]
     fn a_permanent_refusal_uses_its_number_up_and_a_retryable_one_does_not() {
         let mut p = Publishers::default();
-        assert_eq!(p.offer(WHO, BOX, 1), Offer::New);
+        assert_eq!(p.offer(WHO, BOX, 1, 1), NEW);
         p.refuse(WHO, BOX, 1);
-        assert_eq!(p.offer(WHO, BOX, 1), Offer::Refused);
-        assert_eq!(p.offer(WHO, BOX, 2), Offer::New);
-        assert_eq!(p.offer(WHO, BOX, 3), Offer::New);
-        p.release(WHO, BOX, 2);
+        assert_eq!(p.offer(WHO, BOX, 1, 1), Offer::Refused);
+        assert_eq!(p.offer(WHO, BOX, 2, 1), NEW);
+        assert_eq!(p.offer(WHO, BOX, 3, 1), NEW);
+        p.release(WHO, BOX, 2, true);
         // The refusal named number 2 already.
-        assert_eq!(p.offer(WHO, BOX, 3), Offer::Ahead { expected: 2, tell: false });
-        assert_eq!(p.offer(WHO, BOX, 2), Offer::New);
+        assert_eq!(p.offer(WHO, BOX, 3, 1), Offer::Ahead { expected: 2, tell: false });
+        assert_eq!(p.offer(WHO, BOX, 2, 1), NEW);
     }
 
     #[test]
     fn a_refused_number_behind_a_committed_one_stays_refused() {
         let mut p = Publishers::default();
-        assert_eq!(p.offer(WHO, BOX, 1), Offer::New);
+        assert_eq!(p.offer(WHO, BOX, 1, 1), NEW);
         p.refuse(WHO, BOX, 1);
-        assert_eq!(p.offer(WHO, BOX, 2), Offer::New);
+        assert_eq!(p.offer(WHO, BOX, 2, 1), NEW);
         p.commit(WHO, BOX, taken(2, 1, 1));
-        assert_eq!(p.offer(WHO, BOX, 1), Offer::Refused);
+        assert_eq!(p.offer(WHO, BOX, 1, 1), Offer::Refused);
     }
 
     #[test]
     fn a_place_that_is_no_longer_known_is_acked_without_one() {
         let mut p = Publishers::default();
         for n in 1..=100 {
-            assert_eq!(p.offer(WHO, BOX, n), Offer::New);
+            assert_eq!(p.offer(WHO, BOX, n, 1), NEW);
             p.commit(WHO, BOX, taken(n, 1, n * 3));
         }
-        assert!(matches!(p.offer(WHO, BOX, 1), Offer::Duplicate(t) if t.seq == Seq::ZERO));
-        assert!(matches!(p.offer(WHO, BOX, 100), Offer::Duplicate(t) if t.seq == Seq::new(300)));
+        assert!(matches!(p.offer(WHO, BOX, 1, 1), Offer::Duplicate(t) if t.seq == Seq::ZERO));
+        assert!(matches!(p.offer(WHO, BOX, 100, 1), Offer::Duplicate(t) if t.seq == Seq::new(300)));
+    }
+
+    #[test]
+    fn what_was_reserved_behind_a_released_number_is_stale() {
+        let mut p = Publishers::default();
+        let Offer::New(first) = p.offer(WHO, BOX, 1, 10) else { panic!("1 is the next number") };
+        p.release(WHO, BOX, 1, false);
+        assert!(!p.holds(WHO, BOX, first));
+        let Offer::New(again) = p.offer(WHO, BOX, 1, 10) else { panic!("1 is the next number again") };
+        assert!(p.holds(WHO, BOX, again));
+    }
+
+    #[test]
+    fn one_client_can_not_have_any_number_of_outboxes() {
+        let mut p = Publishers::default();
+        for i in 0..64 {
+            assert_eq!(p.offer(WHO, OutboxId::from_bytes([i; 16]), 1, 1), NEW);
+        }
+        assert_eq!(p.offer(WHO, OutboxId::from_bytes([99; 16]), 1, 1), Offer::TooMany);
+        p.forget(WHO);
+        assert_eq!(p.offer(WHO, OutboxId::from_bytes([99; 16]), 1, 1), NEW);
     }
 }

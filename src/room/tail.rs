@@ -49,6 +49,11 @@ impl Tail {
         self.sealed
     }
 
+    /// The oldest event that is still in the ring; the next one to come if the ring is empty.
+    pub(crate) fn oldest(&self) -> Seq {
+        self.chunks.front().map_or(self.sealed.next(), |chunk| chunk.before.next())
+    }
+
     /// Bytes that the ring occupies, about.
     pub(crate) fn weight(&self) -> usize {
         self.weight
@@ -96,7 +101,7 @@ impl Tail {
         if cursor >= self.sealed {
             return Lookup::CaughtUp;
         }
-        let oldest = self.chunks.front().map_or(self.sealed.next(), |chunk| chunk.before.next());
+        let oldest = self.oldest();
         if cursor.next() < oldest {
             return Lookup::Lost { oldest };
         }
@@ -164,14 +169,15 @@ impl Chunk {
     }
 
     /// The parts of [`bytes`](Self::bytes) that a reader at `cursor` is to be sent: whole frames of events behind
-    /// the cursor that other sessions wrote (split horizon).
+    /// the cursor that other sessions wrote (split horizon). They are appended to `spans`.
     pub(crate) fn spans(&self, cursor: Seq, session: SessionId, spans: &mut Vec<Range<usize>>) {
         let encoded = self.v1();
+        let first = spans.len();
         let mut start = 0;
         for (batch, &end) in self.batches.iter().zip(&encoded.ends) {
             let end = end as usize;
             if batch.last() > cursor && batch.new.origin != Some(session) {
-                match spans.last_mut() {
+                match spans[first..].last_mut() {
                     Some(span) if span.end == start => span.end = end,
                     _ => spans.push(start..end),
                 }
@@ -185,6 +191,11 @@ impl Chunk {
         let ends = &self.v1().ends;
         let i = ends.partition_point(|&end| end as usize <= offset).min(ends.len().saturating_sub(1));
         (ends[i] as usize, self.batches[i].last())
+    }
+
+    /// Whether a frame begins or ends at `offset`.
+    pub(crate) fn is_boundary(&self, offset: usize) -> bool {
+        offset == 0 || self.v1().ends.binary_search(&(offset as u32)).is_ok()
     }
 
     /// The last event whose frame ends at or before `offset`; a frame that is begun there doesn't count.

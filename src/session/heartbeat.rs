@@ -37,7 +37,11 @@ pub(crate) fn judge(v: &Vitals, now: u64, heartbeat: u64, handshake: u64) -> Jud
     let since = |then: u64| now.saturating_sub(then);
     let too_long = |then: Option<u64>| then.is_some_and(|then| since(then) >= MISSED * heartbeat);
     if !v.attached {
-        return if since(v.began) >= handshake { Judgement::Close(Code::HANDSHAKE_TIMEOUT) } else { Judgement::Nothing };
+        return if since(v.began) >= handshake {
+            Judgement::Close(Code::HANDSHAKE_TIMEOUT)
+        } else {
+            Judgement::Nothing
+        };
     }
     if v.reading && too_long(v.frame_since) {
         return Judgement::Close(Code::FRAME_TIMEOUT);
@@ -56,15 +60,8 @@ pub(crate) fn judge(v: &Vitals, now: u64, heartbeat: u64, handshake: u64) -> Jud
 mod tests {
     use super::*;
 
-    const ALIVE: Vitals = Vitals {
-        attached: true,
-        began: 0,
-        heard: 0,
-        sent: 0,
-        frame_since: None,
-        stalled_since: None,
-        reading: true,
-    };
+    const ALIVE: Vitals =
+        Vitals { attached: true, began: 0, heard: 0, sent: 0, frame_since: None, stalled_since: None, reading: true };
 
     fn at(v: Vitals, now: u64) -> Judgement {
         judge(&v, now, 100, 500)

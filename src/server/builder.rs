@@ -1,0 +1,315 @@
+//! How a server is put together.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Server;
+use super::committer::{self, CommitQueue};
+use super::flusher::{self, FlushQueue};
+use super::rooms::Rooms;
+use super::shared::{Clock, Counts, Sessions, Shared, Stop};
+use super::sweeper;
+use crate::handler::{DynHandler, Handler, Interests};
+use crate::id::{Alias, PrincipalId, RoomName};
+use crate::protocol::PrincipalKind;
+use crate::room::Author;
+use crate::rt::{self, Listener, TaskGroup};
+use crate::session::handshake::EVENT_OVERHEAD;
+use crate::store::{DynLog, MemoryLog};
+
+/// What may be set.
+#[derive(Debug)]
+pub(super) struct Config {
+    pub(super) name: String,
+    pub(super) heartbeat: Duration,
+    pub(super) handshake_timeout: Duration,
+    pub(super) handler_timeout: Duration,
+    pub(super) default_room: Option<RoomName>,
+    pub(super) max_event: u32,
+    pub(super) max_body: u32,
+    pub(super) max_rooms_per_session: usize,
+}
+
+/// Settings of a [`Server`], begun by [`Server::builder`].
+///
+/// All of them have defaults that are safe for strangers. A value out of range is an error of
+/// [`bind`](Self::bind), [`listen`](Self::listen) or [`build`](Self::build), not of the setter.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until it is bound"]
+pub struct ServerBuilder {
+    config: Config,
+    handler: Option<Arc<dyn DynHandler>>,
+    interests: Interests,
+    store: Option<Arc<dyn DynLog>>,
+    max_connections: usize,
+    max_connections_per_address: usize,
+    max_rooms: usize,
+    tail_bytes: usize,
+    log_bytes: usize,
+    room_log_bytes: usize,
+}
+
+impl Default for ServerBuilder {
+    fn default() -> Self {
+        Self {
+            config: Config {
+                name: "chatnet".into(),
+                heartbeat: Duration::from_secs(15),
+                handshake_timeout: Duration::from_secs(10),
+                handler_timeout: Duration::from_secs(5),
+                default_room: RoomName::parse("lobby").ok(),
+                max_event: 65_536,
+                max_body: 131_072,
+                max_rooms_per_session: 100,
+            },
+            handler: None,
+            interests: Interests::none(),
+            store: None,
+            max_connections: 100_000,
+            max_connections_per_address: usize::MAX,
+            max_rooms: 100_000,
+            tail_bytes: 64 << 20,
+            log_bytes: 256 << 20,
+            room_log_bytes: 4 << 20,
+        }
+    }
+}
+
+impl ServerBuilder {
+    /// The server's name, which clients show. At most 64 characters are used. Default: `chatnet`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.config.name = name.into().chars().take(64).collect();
+        self
+    }
+
+    /// The application's say in what happens. Default: none, everything passes.
+    pub fn handler(mut self, handler: impl Handler) -> Self {
+        self.interests = handler.interests();
+        self.handler = Some(Arc::new(handler));
+        self
+    }
+
+    /// After this time of silence a side asks the other whether it is there; after three of them it gives up. Also
+    /// how long a reader may stall: three of them. 50 ms to 1 hour. Default: 15 s. Shorter ones notice the dead sooner
+    /// and keep sleeping phones awake.
+    pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
+        self.config.heartbeat = heartbeat;
+        self
+    }
+
+    /// How long a new connection may take to become a session. 50 ms to 1 hour. Default: 10 s.
+    pub fn handshake_timeout(mut self, limit: Duration) -> Self {
+        self.config.handshake_timeout = limit;
+        self
+    }
+
+    /// How long one call of the [`Handler`] may take; then it is dropped, and what it was about is refused, to be
+    /// tried again. Default: 5 s.
+    pub fn handler_timeout(mut self, limit: Duration) -> Self {
+        self.config.handler_timeout = limit;
+        self
+    }
+
+    /// The room that clients join unless told otherwise; it is there from the start and stays. None: each client has to
+    /// name one. Default: `lobby`.
+    pub fn default_room(mut self, room: Option<RoomName>) -> Self {
+        self.config.default_room = room;
+        self
+    }
+
+    /// The largest text, in bytes, that may be published. 1 to 16 MiB. Default: 65,536. Larger ones need clients that
+    /// take them: a client says at connecting what it takes, and is refused if that is less.
+    pub fn max_event(mut self, bytes: u32) -> Self {
+        self.config.max_event = bytes;
+        self
+    }
+
+    /// How many connections are taken at once; further ones are told `server_full`. Default: 100,000.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = connections;
+        self
+    }
+
+    /// How many connections one address may have (IPv6: one /64 network). Default: no limit but
+    /// [`max_connections`](Self::max_connections), for a whole office may come from one address.
+    pub fn max_connections_per_address(mut self, connections: usize) -> Self {
+        self.max_connections_per_address = connections;
+        self
+    }
+
+    /// How many rooms there may be at once. Default: 100,000. A room is made by its first member, and ends with its
+    /// last.
+    pub fn max_rooms(mut self, rooms: usize) -> Self {
+        self.max_rooms = rooms;
+        self
+    }
+
+    /// In how many rooms one session may be at once. Default: 100.
+    pub fn max_rooms_per_session(mut self, rooms: usize) -> Self {
+        self.config.max_rooms_per_session = rooms;
+        self
+    }
+
+    /// Bytes of the newest events of all rooms together that are kept ready to be sent; a reader that is further
+    /// behind is sent what the log has. A room gets its share, 64 KiB to 1 MiB. Default: 64 MiB.
+    pub fn tail_bytes(mut self, bytes: usize) -> Self {
+        self.tail_bytes = bytes;
+        self
+    }
+
+    /// Bytes of a room's events that are kept in memory; the oldest go first, and a reader who missed them is told
+    /// the gap. All rooms together keep at most 64 times as much. Default: 4 MiB.
+    pub fn room_log_bytes(mut self, bytes: usize) -> Self {
+        self.room_log_bytes = bytes;
+        self.log_bytes = bytes.saturating_mul(64);
+        self
+    }
+
+    /// Keep events in another store. For tests of what happens when a store fails.
+    #[cfg(test)]
+    pub(super) fn store(mut self, store: impl crate::store::Log) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// Listen at `HOST:PORT`. Port 0 picks a free one, see [`Server::local_addr`]. Connections are taken once
+    /// [`Server::serve`] runs.
+    ///
+    /// # Errors
+    ///
+    /// A setting is out of range, the name can't be resolved, or the address is in use or not this machine's.
+    pub async fn bind(self, addr: impl ToString) -> Result<Server, BindError> {
+        let addr = addr.to_string();
+        self.check()?;
+        let io = |source| BindError::Bind { addr: addr.clone(), source };
+        let mut last = None;
+        for found in rt::resolve(addr.clone()).await.map_err(io)? {
+            match Listener::bind(found) {
+                Ok(listener) => return Ok(self.start(Some(listener))),
+                Err(e) => last = Some(e),
+            }
+        }
+        Err(io(last.unwrap_or_else(|| io::ErrorKind::NotFound.into())))
+    }
+
+    /// Take over a listener of the application's, for example one passed in by the system's service manager.
+    ///
+    /// # Errors
+    ///
+    /// A setting is out of range, or the listener can't be made non-blocking.
+    pub fn listen(self, listener: std::net::TcpListener) -> Result<Server, BindError> {
+        self.check()?;
+        let addr = listener.local_addr().map_or_else(|_| "the listener given".into(), |addr| addr.to_string());
+        let listener = Listener::adopt(listener).map_err(|source| BindError::Bind { addr, source })?;
+        Ok(self.start(Some(listener)))
+    }
+
+    /// A server without a socket: connections come by [`ServerHandle::serve_connection`](super::ServerHandle).
+    ///
+    /// # Errors
+    ///
+    /// A setting is out of range.
+    pub fn build(self) -> Result<Server, BindError> {
+        self.check()?;
+        Ok(self.start(None))
+    }
+
+    fn check(&self) -> Result<(), BindError> {
+        let bad = |what: &'static str, allowed: &'static str| Err(BindError::Setting { what, allowed });
+        let times = Duration::from_millis(50)..=Duration::from_secs(3600);
+        if !times.contains(&self.config.heartbeat) {
+            return bad("heartbeat", "50 ms to 1 hour");
+        }
+        if !times.contains(&self.config.handshake_timeout) {
+            return bad("handshake_timeout", "50 ms to 1 hour");
+        }
+        if !(1..=16 << 20).contains(&self.config.max_event) {
+            return bad("max_event", "1 byte to 16 MiB");
+        }
+        Ok(())
+    }
+
+    fn start(mut self, listener: Option<Listener>) -> Server {
+        // Two of the largest events in one frame, so that a batch isn't cut for a small text beside a large one.
+        self.config.max_body = self.config.max_body.max(2 * self.config.max_event + EVENT_OVERHEAD);
+        let app = Author {
+            principal: PrincipalId::random(),
+            kind: PrincipalKind::App,
+            alias: Alias::parse("server").expect("it is a valid alias"),
+        };
+        let store = self.store.unwrap_or_else(|| Arc::new(MemoryLog::new(self.room_log_bytes, self.log_bytes)));
+        let shared = Arc::new(Shared {
+            store,
+            handler: self.handler,
+            interests: self.interests,
+            rooms: Rooms::new(self.max_rooms, self.tail_bytes),
+            sessions: Sessions::new(self.max_connections, self.max_connections_per_address),
+            commits: CommitQueue::default(),
+            flushes: (0..rt::parallelism()).map(|_| FlushQueue::default()).collect(),
+            clock: Clock::new(),
+            counters: Counts::default(),
+            tasks: TaskGroup::default(),
+            engine: TaskGroup::default(),
+            stop: Stop::default(),
+            app: Arc::new(app),
+            config: self.config,
+        });
+        if let Some(name) = &shared.config.default_room {
+            // A permanent room is made whatever the limit is.
+            let _ = shared.rooms.open(name, true);
+        }
+        shared.engine.spawn(committer::run(Arc::clone(&shared)));
+        shared.engine.spawn(sweeper::run(Arc::clone(&shared)));
+        for shard in 0..shared.flushes.len() {
+            shared.engine.spawn(flusher::run(Arc::clone(&shared), shard));
+        }
+        Server::new(shared, listener)
+    }
+}
+
+/// Why a server could not be put together.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The address can't be listened at.
+    Bind {
+        /// Which.
+        addr: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A setting is out of range.
+    Setting {
+        /// Which.
+        what: &'static str,
+        /// What it may be.
+        allowed: &'static str,
+    },
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind { addr, source } => match source.kind() {
+                io::ErrorKind::AddrInUse => write!(f, "{addr} is in use by another program; choose another port"),
+                io::ErrorKind::PermissionDenied => {
+                    write!(f, "listening at {addr} is not permitted; choose a port above 1023")
+                }
+                io::ErrorKind::AddrNotAvailable => write!(f, "{addr} is not an address of this machine"),
+                _ => write!(f, "can't listen at {addr}: {source}"),
+            },
+            Self::Setting { what, allowed } => write!(f, "{what} is out of range; allowed is {allowed}"),
+        }
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Bind { source, .. } => Some(source),
+            Self::Setting { .. } => None,
+        }
+    }
+}

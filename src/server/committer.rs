@@ -1,0 +1,329 @@
+//! One task appends: everything that arrived while it was at it becomes the next batch, kept as a whole or not at
+//! all. Only then do acks go out, and only after them does the tail show the events.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::channel::oneshot;
+use parking_lot::Mutex;
+
+use super::conn::Conn;
+use super::rooms::{Member, Room};
+use super::shared::{Clock, Shared};
+use crate::id::{OutboxId, RoomId, Seq, Timestamp};
+use crate::protocol::Code;
+use crate::protocol::message::{Ack, Body, Refused};
+use crate::room::{Author, Batch, Epoch, NewBatch, PublishId, Run, Taken};
+use crate::rt::{self, Gate, Signal};
+use crate::store::StoreError;
+
+/// Bytes that may wait for the committer; beyond, readers wait.
+const QUEUE_BYTES: usize = 8 * 1024 * 1024;
+
+/// What one waiting publish weighs besides its bodies.
+const ENTRY_BYTES: usize = 256;
+
+/// Milliseconds after which a client may try again when the store has failed.
+const RETRY_MS: u32 = 1000;
+
+/// What waits to be stored.
+#[derive(Debug, Default)]
+pub(super) struct CommitQueue {
+    waiting: Mutex<Vec<Submission>>,
+    bytes: AtomicUsize,
+    signal: Signal,
+    gate: Gate,
+}
+
+/// Something to append, or to refuse in its turn.
+#[derive(Debug)]
+pub(super) enum Submission {
+    Publish(Publish),
+    App { room: Arc<Room>, events: Run, done: oneshot::Sender<Result<Arc<Batch>, StoreError>> },
+}
+
+/// A session's publish, its number reserved.
+#[derive(Debug)]
+pub(super) struct Publish {
+    pub(super) member: Arc<Member>,
+    pub(super) outbox: OutboxId,
+    pub(super) n: u64,
+    pub(super) epoch: Epoch,
+    pub(super) expected: Option<Seq>,
+    pub(super) what: What,
+}
+
+/// What is to become of it.
+#[derive(Debug)]
+pub(super) enum What {
+    Append(Run),
+    /// The application put this text in the place of what was sent.
+    Replace(Run),
+    /// It is not to be; told in the order of the numbers, like an ack.
+    Refuse(Code, String),
+}
+
+impl CommitQueue {
+    pub(super) fn submit(&self, submission: Submission) {
+        let bytes = submission.weight();
+        if let Submission::Publish(publish) = &submission {
+            publish.member.conn.in_flight.fetch_add(1, Ordering::SeqCst);
+        }
+        self.bytes.fetch_add(bytes, Ordering::SeqCst);
+        self.waiting.lock().push(submission);
+        self.signal.notify();
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.bytes.load(Ordering::SeqCst) < QUEUE_BYTES
+    }
+
+    /// Wait until more may be submitted.
+    pub(super) async fn room(&self) {
+        self.gate.until(|| self.has_room()).await;
+    }
+
+    fn release(&self, bytes: usize) {
+        let before = self.bytes.fetch_sub(bytes, Ordering::SeqCst);
+        if before >= QUEUE_BYTES && before - bytes < QUEUE_BYTES {
+            self.gate.open();
+        }
+    }
+}
+
+impl Submission {
+    fn weight(&self) -> usize {
+        ENTRY_BYTES
+            + match self {
+                Self::App { events, .. } => events.bytes(),
+                Self::Publish(Publish { what: What::Append(run) | What::Replace(run), .. }) => {
+                    run.bytes() + 8 * run.len()
+                }
+                Self::Publish(_) => 0,
+            }
+    }
+}
+
+/// Commit, for as long as the server is there.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let queue = &shared.commits;
+    loop {
+        queue.signal.wait().await;
+        // Readers that are about to submit do so first: their events share this batch, its commit and its writes.
+        rt::yield_now().await;
+        let taken = std::mem::take(&mut *queue.waiting.lock());
+        let bytes = taken.iter().map(Submission::weight).sum();
+        let mut batch = Pending::default();
+        for submission in taken {
+            // A precondition is about the head that it meets, so what is before it has to be in the log.
+            if matches!(&submission, Submission::Publish(Publish { expected: Some(_), .. })) {
+                batch.commit(&shared).await;
+            }
+            batch.add(submission, &shared.app);
+        }
+        batch.commit(&shared).await;
+        queue.release(bytes);
+    }
+}
+
+/// What is to be committed together.
+#[derive(Default)]
+struct Pending {
+    batches: Vec<NewBatch>,
+    entries: Vec<Entry>,
+}
+
+enum Entry {
+    Publish { publish: Publish, count: u64, replaced: Option<Body> },
+    Refuse { publish: Publish, code: Code, text: String },
+    App { room: Arc<Room>, done: oneshot::Sender<Result<Arc<Batch>, StoreError>> },
+}
+
+impl Pending {
+    fn add(&mut self, submission: Submission, author: &Arc<Author>) {
+        match submission {
+            Submission::App { room, events, done } => {
+                self.entries.push(Entry::App { room: Arc::clone(&room), done });
+                let author = Arc::clone(author);
+                self.batches.push(NewBatch { room: room.id, author, origin: None, publish: None, events });
+            }
+            Submission::Publish(mut publish) => {
+                let (events, replaced) = match std::mem::replace(&mut publish.what, What::Append(Run::default())) {
+                    What::Append(events) => (events, None),
+                    What::Replace(events) => {
+                        let body = events.iter().next().map(|(kind, bytes)| Body { kind, bytes: bytes.to_vec() });
+                        (events, body)
+                    }
+                    What::Refuse(code, text) => {
+                        self.entries.push(Entry::Refuse { publish, code, text });
+                        return;
+                    }
+                };
+                let member = &publish.member;
+                self.batches.push(NewBatch {
+                    room: member.room.id,
+                    author: Arc::clone(&member.author),
+                    origin: Some(member.conn.id),
+                    publish: Some(PublishId { outbox: publish.outbox, n: publish.n }),
+                    events,
+                });
+                let count = self.batches.last().map_or(0, |batch| batch.events.len() as u64);
+                self.entries.push(Entry::Publish { publish, count, replaced });
+            }
+        }
+    }
+
+    /// Append, then tell.
+    async fn commit(&mut self, shared: &Arc<Shared>) {
+        if self.entries.is_empty() {
+            return;
+        }
+        let Pending { batches, entries } = std::mem::take(self);
+        let (batches, entries) = admit(batches, entries);
+        let appended =
+            if batches.is_empty() { Ok(Vec::new()) } else { shared.store.append(batches, Clock::timestamp()).await };
+        match appended {
+            Ok(appended) => tell(shared, entries, appended),
+            Err(e) => {
+                tracing::error!("{} publishes were not stored: {e}", entries.len());
+                refuse_all(shared, entries, &e);
+            }
+        }
+    }
+}
+
+/// The right to speak is checked once more: what is stale, or of somebody who has left, is dropped; a precondition
+/// that doesn't hold is refused.
+fn admit(batches: Vec<NewBatch>, entries: Vec<Entry>) -> (Vec<NewBatch>, Vec<Entry>) {
+    let mut kept = (Vec::with_capacity(batches.len()), Vec::with_capacity(entries.len()));
+    let mut batches = batches.into_iter();
+    for entry in entries {
+        match entry {
+            Entry::App { room, done } => {
+                kept.0.extend(batches.next());
+                kept.1.push(Entry::App { room, done });
+            }
+            Entry::Refuse { .. } => kept.1.push(entry),
+            Entry::Publish { publish, count, replaced } => {
+                let batch = batches.next();
+                let member = &publish.member;
+                let state = member.room.lock();
+                let holds = state.publishers.holds(member.author.principal, publish.outbox, publish.epoch);
+                let head = state.tail.head();
+                drop(state);
+                if member.is_gone() || !holds {
+                    settle(&member.conn);
+                } else if publish.expected.is_some_and(|expected| expected != head) {
+                    let text = format!("the room's last event is {head} by now: read it and decide again");
+                    kept.1.push(Entry::Refuse { publish, code: Code::PRECONDITION_FAILED, text });
+                } else {
+                    kept.0.extend(batch);
+                    kept.1.push(Entry::Publish { publish, count, replaced });
+                }
+            }
+        }
+    }
+    kept
+}
+
+fn tell(shared: &Arc<Shared>, entries: Vec<Entry>, appended: Vec<Arc<Batch>>) {
+    let mut appended = appended.into_iter();
+    let mut published = 0;
+    let mut last: Option<Arc<Room>> = None;
+    for entry in entries {
+        let room = match entry {
+            Entry::Refuse { publish, code, text } => {
+                refuse(shared, &publish, code, text);
+                continue;
+            }
+            Entry::Publish { publish, count, replaced } => {
+                let Some(batch) = appended.next() else { continue };
+                published += count;
+                let member = &publish.member;
+                let room = Arc::clone(&member.room);
+                let mut state = room.lock();
+                let taken = Taken { n: publish.n, count, seq: batch.first, at: batch.at };
+                state.publishers.commit(member.author.principal, publish.outbox, taken);
+                // The ack is in the queue before anybody can be shown what follows it.
+                member.conn.queue(&ack(room.id, publish.outbox, taken, replaced));
+                state.tail.push(batch);
+                drop(state);
+                settle(&member.conn);
+                if member.is_gone() {
+                    member.conn.kick(shared);
+                }
+                room
+            }
+            Entry::App { room, done } => {
+                let Some(batch) = appended.next() else { continue };
+                room.lock().tail.push(Arc::clone(&batch));
+                published += batch.new.events.len() as u64;
+                // Whoever asked may have stopped waiting; the event is in the log all the same.
+                let _ = done.send(Ok(batch));
+                room
+            }
+        };
+        if last.as_ref().is_some_and(|last| !Arc::ptr_eq(last, &room)) {
+            last.iter().for_each(|last| shared.flush(last));
+        }
+        last = Some(room);
+    }
+    last.iter().for_each(|last| shared.flush(last));
+    shared.counters.published.fetch_add(published, Ordering::Relaxed);
+}
+
+fn refuse_all(shared: &Arc<Shared>, entries: Vec<Entry>, e: &StoreError) {
+    for entry in entries {
+        match entry {
+            Entry::App { done, .. } => drop(done.send(Err(e.clone()))),
+            Entry::Refuse { publish, .. } | Entry::Publish { publish, .. } => {
+                let member = &publish.member;
+                let mut state = member.room.lock();
+                let holds = state.publishers.holds(member.author.principal, publish.outbox, publish.epoch);
+                state.publishers.release(member.author.principal, publish.outbox, publish.n, false);
+                drop(state);
+                settle(&member.conn);
+                // One refusal names the first number; those behind it are stale with it.
+                if holds {
+                    let text = "the server can't keep messages at the moment; send it again".into();
+                    member.conn.queue(&refused(&publish, Code::STORE_FAILED, text, Some(RETRY_MS)));
+                    shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+                    member.conn.kick(shared);
+                }
+            }
+        }
+    }
+}
+
+fn refuse(shared: &Arc<Shared>, publish: &Publish, code: Code, text: String) {
+    let member = &publish.member;
+    let mut state = member.room.lock();
+    let holds = state.publishers.holds(member.author.principal, publish.outbox, publish.epoch);
+    if holds {
+        state.publishers.refuse(member.author.principal, publish.outbox, publish.n);
+    }
+    drop(state);
+    settle(&member.conn);
+    if holds {
+        member.conn.queue(&refused(publish, code, text, None));
+        shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+        member.conn.kick(shared);
+    }
+}
+
+/// One publish less is under way.
+fn settle(conn: &Conn) {
+    if conn.in_flight.fetch_sub(1, Ordering::SeqCst) == 1 {
+        conn.wake.notify();
+    }
+}
+
+fn refused(publish: &Publish, code: Code, text: String, retry_after_ms: Option<u32>) -> Refused {
+    let (room, outbox, n) = (publish.member.room.id, publish.outbox, publish.n);
+    Refused { room, outbox, n, code, text, permanent: retry_after_ms.is_none(), retry_after_ms }
+}
+
+pub(super) fn ack(room: RoomId, outbox: OutboxId, taken: Taken, replaced: Option<Body>) -> Ack {
+    let Taken { n, count, seq, at } = taken;
+    Ack { room, outbox, n, count: count as u32, seq, at: Timestamp::as_millis(at), replaced }
+}

@@ -1,0 +1,213 @@
+//! Which message does what: one row a kind. A new message is a new row and a function in the file of its concept.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::conn::{Close, Farewell};
+use super::membership;
+use super::publish::{self, Judging};
+use super::reader::Reader;
+use super::session;
+use crate::id::Alias;
+use crate::protocol::frame::{FLAG_REQUIRED, Frame};
+use crate::protocol::message::{
+    Attached, Bye, Credit, ErrorReply, Hold, Join, Kind, Leave, Members, MembersPage, Ping, Pong, Progress, Seek,
+    Welcome,
+};
+use crate::protocol::{self, Code, DecodeError, Message, VERSION};
+use crate::session::handshake::Step;
+
+/// Members on one page, at most.
+const MAX_PAGE: u32 = 100;
+
+/// What follows a frame.
+#[derive(Debug)]
+pub(super) enum Flow {
+    /// The next frame.
+    Next,
+    /// This first; it may wait.
+    Work(Work),
+    Close(Close),
+}
+
+/// What may wait: for the application, or for the store.
+#[derive(Debug)]
+pub(super) enum Work {
+    Admit(Option<Alias>),
+    Join(Join),
+    Leave(Leave),
+    Judge(Judging),
+}
+
+type Run = fn(&mut Reader, &[u8]) -> Result<Flow, DecodeError>;
+
+/// What an attached client may send, besides `Publish`, which the reader takes itself.
+const TABLE: &[(Kind, Run)] = &[
+    (Kind::Ping, ping),
+    (Kind::Pong, |_, body| only::<Pong>(body)),
+    (Kind::Bye, bye),
+    (Kind::Credit, |_, body| only::<Credit>(body)),
+    (Kind::ErrorReply, error),
+    (Kind::Join, |_, body| Ok(Flow::Work(Work::Join(protocol::decode(body)?)))),
+    (Kind::Leave, |_, body| Ok(Flow::Work(Work::Leave(protocol::decode(body)?)))),
+    (Kind::Progress, progress),
+    (Kind::Hold, hold),
+    (Kind::Seek, seek),
+    (Kind::Members, members),
+];
+
+/// Dispatch a frame.
+pub(super) fn frame(reader: &mut Reader, frame: &Frame<'_>) -> Flow {
+    if reader.handshake.is_some() {
+        return handshake(reader, frame);
+    }
+    let kind = Kind(frame.header.kind);
+    match TABLE.iter().find(|(known, _)| *known == kind) {
+        Some((_, run)) => run(reader, frame.body).unwrap_or_else(|e| Flow::Close(malformed(kind, &e))),
+        None if kind.name().is_some() => {
+            let name = kind.name().unwrap_or_default();
+            refuse(reader, Code::OUT_OF_ORDER, format!("{name} has no place here"));
+            Flow::Next
+        }
+        None => {
+            let text = format!("frames of kind {:#06x} are not known here", kind.0);
+            if frame.header.flags & FLAG_REQUIRED != 0 {
+                return Flow::Close(Close::error(Code::UNSUPPORTED_KIND, text));
+            }
+            refuse(reader, Code::UNSUPPORTED_KIND, text);
+            Flow::Next
+        }
+    }
+}
+
+/// Do what may wait.
+pub(super) async fn work(reader: &mut Reader, work: Work) -> Result<(), Close> {
+    match work {
+        Work::Admit(wish) => session::admit(reader, wish).await,
+        Work::Join(join) => membership::join(reader, join).await,
+        Work::Leave(leave) => membership::leave(reader, leave).await,
+        Work::Judge(judging) => {
+            publish::judge(&reader.shared, judging).await;
+            Ok(())
+        }
+    }
+}
+
+/// A frame that can't be decoded ends the connection.
+pub(super) fn malformed(kind: Kind, e: &DecodeError) -> Close {
+    Close::error(Code::MALFORMED, format!("the {} can't be read: {e}", kind.name().unwrap_or("frame")))
+}
+
+fn handshake(reader: &mut Reader, frame: &Frame<'_>) -> Flow {
+    let (shared, conn) = (Arc::clone(&reader.shared), Arc::clone(&reader.conn));
+    let Some(handshake) = &mut reader.handshake else { return Flow::Next };
+    match handshake.frame(frame, shared.config.max_event) {
+        Step::Welcome { agent, .. } => {
+            reader.agent = agent.chars().take(64).collect();
+            conn.queue(&Welcome {
+                version: VERSION,
+                capabilities: Vec::new(),
+                max_body: shared.config.max_body,
+                max_event: shared.config.max_event,
+                heartbeat_ms: shared.config.heartbeat.as_millis() as u32,
+                mechanisms: vec!["guest".into()],
+                server: shared.config.name.clone(),
+                lineage: shared.store.lineage(),
+                default_room: shared.config.default_room.as_ref().map(ToString::to_string).unwrap_or_default(),
+            });
+            Flow::Next
+        }
+        Step::Guest(wish) => Flow::Work(Work::Admit(wish)),
+        Step::Attached { token } => {
+            reader.handshake = None;
+            conn.pulse.attached.store(true, Ordering::Relaxed);
+            // Sessions end with their connection here: a token can only be one of another server's life.
+            let reason = token.then_some(Code::AUTH_FAILED);
+            conn.queue(&Attached { session: conn.id, resumed: false, token: None, reason, grace_ms: 0 });
+            let alias = conn.identity().map(|identity| identity.author.alias.as_str());
+            let address = conn.address.map(|address| address.to_string());
+            tracing::info!(session = %conn.id, address, alias, "session began");
+            Flow::Next
+        }
+        Step::Nothing => Flow::Next,
+        Step::Refuse(code, text) => {
+            refuse(reader, code, text);
+            Flow::Next
+        }
+        Step::Fail(code, text) => Flow::Close(Close::error(code, text)),
+        Step::Bye => Flow::Close(Close::gone(Code::GOODBYE, "the client left during the handshake")),
+    }
+}
+
+fn refuse(reader: &Reader, code: Code, text: String) {
+    let (request, retry_after_ms, suggestion) = (None, None, None);
+    reader.conn.queue(&ErrorReply { code, text, request, fatal: false, retry_after_ms, suggestion });
+}
+
+/// A message that has to be well formed, and changes nothing here.
+fn only<M: Message>(body: &[u8]) -> Result<Flow, DecodeError> {
+    protocol::decode::<M>(body).map(|_| Flow::Next)
+}
+
+fn ping(reader: &mut Reader, body: &[u8]) -> Result<Flow, DecodeError> {
+    let Ping { nonce } = protocol::decode(body)?;
+    reader.conn.queue(&Pong { nonce });
+    Ok(Flow::Next)
+}
+
+fn bye(_: &mut Reader, body: &[u8]) -> Result<Flow, DecodeError> {
+    let Bye { code, text, .. } = protocol::decode(body)?;
+    let text: String = text.chars().take(200).collect();
+    let text = crate::text::display_line(&text);
+    let close = Close::bye(code, format!("the client said goodbye: {text}"));
+    Ok(Flow::Close(Close { farewell: Farewell::None, ..close }))
+}
+
+fn error(reader: &mut Reader, body: &[u8]) -> Result<Flow, DecodeError> {
+    let error: ErrorReply = protocol::decode(body)?;
+    let text: String = error.text.chars().take(200).collect();
+    let text = crate::text::display_line(&text);
+    tracing::warn!(session = %reader.conn.id, code = %error.code, "the client reports an error: {text}");
+    Ok(if error.fatal { Flow::Close(Close::gone(error.code, "the client reported a fatal error")) } else { Flow::Next })
+}
+
+fn progress(reader: &mut Reader, body: &[u8]) -> Result<Flow, DecodeError> {
+    let Progress { rooms } = protocol::decode(body)?;
+    for progress in rooms {
+        if let Some(member) = reader.conn.member(progress.room) {
+            member.read_up_to(progress.seq);
+        }
+    }
+    Ok(Flow::Next)
+}
+
+fn hold(reader: &mut Reader, body: &[u8]) -> Result<Flow, DecodeError> {
+    let Hold { room } = protocol::decode(body)?;
+    if let Some(member) = reader.conn.member(room) {
+        member.hold();
+    }
+    Ok(Flow::Next)
+}
+
+fn seek(reader: &mut Reader, body: &[u8]) -> Result<Flow, DecodeError> {
+    let Seek { room, after } = protocol::decode(body)?;
+    if let Some(member) = reader.conn.member(room) {
+        let head = member.room.head();
+        reader.conn.with_output(|_| member.seek(after, head));
+        reader.conn.deliver_marked(&reader.shared, &member);
+    }
+    Ok(Flow::Next)
+}
+
+fn members(reader: &mut Reader, body: &[u8]) -> Result<Flow, DecodeError> {
+    let Members { request, room, after, limit } = protocol::decode(body)?;
+    let Some(member) = reader.conn.member(room) else {
+        let (code, text) = (Code::NOT_A_MEMBER, "you are not in this room: join it first".to_owned());
+        let (fatal, retry_after_ms, suggestion) = (false, None, None);
+        reader.conn.queue(&ErrorReply { code, text, request: Some(request), fatal, retry_after_ms, suggestion });
+        return Ok(Flow::Next);
+    };
+    let (version, members, more) = member.room.page(after, limit.clamp(1, MAX_PAGE) as usize);
+    reader.conn.queue(&MembersPage { request, room, version, members, more });
+    Ok(Flow::Next)
+}

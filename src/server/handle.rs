@@ -1,0 +1,326 @@
+//! What an application can do with a running server.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use futures::io::{AsyncRead, AsyncWrite};
+
+use super::accept;
+use super::committer::Submission;
+use super::conn::Close;
+use super::flusher::Turn;
+use super::publish;
+use super::shared::{Clock, Shared};
+use crate::id::{Alias, PrincipalId, RoomId, RoomName, Seq, SessionId, Timestamp};
+use crate::protocol::Code;
+use crate::protocol::message::{EventKind, Notice};
+use crate::room::Run;
+use crate::rt;
+
+/// The most entries that one page of an inspection has.
+const MAX_PAGE: usize = 1000;
+
+/// A running server, from inside the application. Cheap to clone; any task or thread may use it.
+///
+/// Its calls are `async` and can fail, and lists come in pages, so that they can stay as they are when a server is
+/// more than one process. Dropping a handle does nothing to the server. All calls are cancel safe.
+#[derive(Debug, Clone)]
+pub struct ServerHandle {
+    shared: Arc<Shared>,
+}
+
+impl ServerHandle {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    fn running(&self) -> Result<&Arc<Shared>, HandleError> {
+        if self.shared.stop.is_stopped() { Err(HandleError::Stopped) } else { Ok(&self.shared) }
+    }
+
+    /// Tell everybody who is connected something. It is in no room's log: who isn't here doesn't get it.
+    ///
+    /// # Errors
+    ///
+    /// The text is too long or holds control characters; the server has stopped.
+    pub async fn announce(&self, text: impl Into<String>) -> Result<(), HandleError> {
+        let shared = self.running()?;
+        let text = text.into();
+        valid(shared, &text)?;
+        let notice = Notice { text, at: Clock::timestamp().as_millis() };
+        let mut turn = Turn::new();
+        for conn in shared.sessions.all() {
+            if conn.pulse.attached.load(Ordering::Relaxed) && conn.backlog() < super::output::CONTROL_CAP {
+                conn.queue(&notice);
+                conn.kick(shared);
+            }
+            turn.step().await;
+        }
+        Ok(())
+    }
+
+    /// Say something in a room, as the application. It is an event of the room's log like any other; a room that
+    /// isn't there is made. Resolves once it is stored.
+    ///
+    /// # Errors
+    ///
+    /// The text is too long or holds control characters; there are too many rooms; the store failed; the server has
+    /// stopped.
+    pub async fn publish(&self, room: &RoomName, text: impl AsRef<str>) -> Result<Published, HandleError> {
+        let shared = self.running()?;
+        let text = text.as_ref();
+        valid(shared, text)?;
+        shared.commits.room().await;
+        let room = shared.rooms.open(room, true).map_err(|_| HandleError::TooManyRooms)?;
+        let mut events = Run::default();
+        events.push(EventKind::TEXT, text.as_bytes());
+        let (done, kept) = oneshot::channel();
+        let id = room.id;
+        shared.commits.submit(Submission::App { room, events, done });
+        let batch = kept.await.map_err(|_| HandleError::Stopped)?;
+        let batch = batch.map_err(|e| HandleError::Store(e.to_string()))?;
+        Ok(Published { room: id, seq: batch.first, at: batch.at })
+    }
+
+    /// A page of sessions in the order of their ids: those behind `after`, at most `limit` (and at most 1000).
+    ///
+    /// # Errors
+    ///
+    /// The server has stopped.
+    pub async fn sessions(&self, after: Option<SessionId>, limit: usize) -> Result<Page<SessionInfo>, HandleError> {
+        let (conns, more) = self.running()?.sessions.page(after, limit.clamp(1, MAX_PAGE));
+        let items = conns.iter().filter_map(|conn| {
+            let identity = conn.identity()?;
+            Some(SessionInfo {
+                session: conn.id,
+                principal: identity.author.principal,
+                alias: identity.author.alias.clone(),
+                address: conn.address,
+                agent: identity.agent.clone(),
+                rooms: conn.rooms.lock().iter().map(|member| member.room.name.clone()).collect(),
+            })
+        });
+        Ok(Page { items: items.collect(), more })
+    }
+
+    /// A page of rooms in the order of their names: those behind `after`, at most `limit` (and at most 1000).
+    ///
+    /// # Errors
+    ///
+    /// The server has stopped.
+    pub async fn rooms(&self, after: Option<RoomName>, limit: usize) -> Result<Page<RoomInfo>, HandleError> {
+        let (rooms, more) = self.running()?.rooms.page(after.as_ref(), limit.clamp(1, MAX_PAGE));
+        let items = rooms.iter().map(|room| RoomInfo {
+            room: room.id,
+            name: room.name.clone(),
+            members: room.members(),
+            head: room.head(),
+        });
+        Ok(Page { items: items.collect(), more })
+    }
+
+    /// What has been counted since the server was started.
+    ///
+    /// # Errors
+    ///
+    /// The server has stopped.
+    pub async fn counters(&self) -> Result<Counters, HandleError> {
+        let shared = self.running()?;
+        let (connections, sessions) = shared.sessions.counts();
+        let get = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+        let c = &shared.counters;
+        Ok(Counters {
+            connections,
+            sessions,
+            rooms: shared.rooms.len(),
+            accepted: get(&c.accepted),
+            rejected: get(&c.rejected),
+            published: get(&c.published),
+            refused: get(&c.refused),
+            skipped: get(&c.skipped),
+            bytes_in: get(&c.bytes_in),
+            bytes_out: get(&c.bytes_out),
+        })
+    }
+
+    /// End somebody's session. They are told `reason`.
+    ///
+    /// # Errors
+    ///
+    /// There is no such session (any more); the server has stopped.
+    pub async fn disconnect(&self, session: SessionId, reason: &str) -> Result<(), HandleError> {
+        let conn = self.running()?.sessions.find(session).ok_or(HandleError::NoSuchSession)?;
+        conn.request_close(Close::bye(Code::DISCONNECTED, crate::text::display_line(reason)));
+        Ok(())
+    }
+
+    /// Stop: take no more connections, store what was published, say goodbye to everybody, and wait for at most
+    /// `deadline` until they have read it. Then whatever is left is cut, and [`Server::serve`](super::Server::serve)
+    /// resolves. A second call waits for the first.
+    pub async fn shutdown(&self, deadline: Duration) {
+        let shared = &self.shared;
+        if !shared.stop.begin() {
+            shared.stop.stopped().await;
+            return;
+        }
+        tracing::info!("stopping: saying goodbye to {} connections", shared.sessions.counts().0);
+        let close = Close {
+            retry_after_ms: Some(1000),
+            ..Close::bye(Code::SHUTTING_DOWN, "the server is stopping; come back later")
+        };
+        let told = async {
+            while shared.tasks.len() > 0 {
+                // Again and again: one that was accepted at the last moment is told too.
+                shared.sessions.close_all(&close);
+                let _ = rt::timeout(Duration::from_millis(100), shared.tasks.wait()).await;
+            }
+        };
+        if rt::timeout(deadline, told).await.is_none() {
+            tracing::warn!("{} connections were cut at the deadline", shared.sessions.counts().0);
+        }
+        super::cut(shared);
+    }
+
+    /// Serve a connection over a stream of the application's own (a WebSocket, a pipe, one end of
+    /// [`transport::memory::pair`](crate::transport::memory::pair)). Resolves when it has ended.
+    ///
+    /// Dropping the future cuts the connection.
+    ///
+    /// # Errors
+    ///
+    /// The server is full, is stopping, or has stopped.
+    pub async fn serve_connection(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin,
+    ) -> Result<(), HandleError> {
+        let shared = self.running()?;
+        if shared.stop.is_stopping() {
+            return Err(HandleError::Stopped);
+        }
+        accept::enter_stream(shared).map_err(|_| HandleError::Full)?;
+        let shared = Arc::clone(shared);
+        let served = accept::serve_stream(Arc::clone(&shared), stream);
+        rt::race(async { drop(served.await) }, shared.stop.stopped()).await;
+        Ok(())
+    }
+}
+
+fn valid(shared: &Shared, text: &str) -> Result<(), HandleError> {
+    publish::check(EventKind::TEXT, text.as_bytes(), shared.config.max_event).map_err(|(_, why)| HandleError::Text(why))
+}
+
+/// An event that the application published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Published {
+    /// The room.
+    pub room: RoomId,
+    /// Its number there.
+    pub seq: Seq,
+    /// The server's time.
+    pub at: Timestamp,
+}
+
+/// Part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Page<T> {
+    /// The entries, in order.
+    pub items: Vec<T>,
+    /// There are more behind the last one.
+    pub more: bool,
+}
+
+/// Somebody's stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionInfo {
+    /// Which.
+    pub session: SessionId,
+    /// Who.
+    pub principal: PrincipalId,
+    /// Under which alias.
+    pub alias: Alias,
+    /// From where; none for a stream of the application's.
+    pub address: Option<SocketAddr>,
+    /// What the client calls itself.
+    pub agent: String,
+    /// Where it is a member.
+    pub rooms: Vec<RoomName>,
+}
+
+/// A room, as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RoomInfo {
+    /// Which incarnation.
+    pub room: RoomId,
+    /// Its name.
+    pub name: RoomName,
+    /// How many are in it.
+    pub members: usize,
+    /// Its last event.
+    pub head: Seq,
+}
+
+/// What a server has counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Connections at this moment, those in their handshake included.
+    pub connections: usize,
+    /// Sessions at this moment.
+    pub sessions: usize,
+    /// Rooms at this moment.
+    pub rooms: usize,
+    /// Connections taken.
+    pub accepted: u64,
+    /// Connections refused because there were too many.
+    pub rejected: u64,
+    /// Events stored.
+    pub published: u64,
+    /// Events refused.
+    pub refused: u64,
+    /// Events that readers were told they had missed.
+    pub skipped: u64,
+    /// Bytes read.
+    pub bytes_in: u64,
+    /// Bytes written.
+    pub bytes_out: u64,
+}
+
+/// Why a call didn't do what it was asked to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandleError {
+    /// The server has stopped.
+    Stopped,
+    /// There is no such session, or no longer.
+    NoSuchSession,
+    /// There are as many rooms as may be.
+    TooManyRooms,
+    /// There are as many connections as may be.
+    Full,
+    /// The text breaks the rules.
+    Text(String),
+    /// The store failed; the event isn't kept.
+    Store(String),
+}
+
+impl fmt::Display for HandleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("the server has stopped"),
+            Self::NoSuchSession => f.write_str("there is no such session; it may have ended"),
+            Self::TooManyRooms => f.write_str("the server has as many rooms as it may; raise `max_rooms`"),
+            Self::Full => f.write_str("the server has as many connections as it may; raise `max_connections`"),
+            Self::Text(why) | Self::Store(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for HandleError {}

@@ -1,0 +1,401 @@
+//! What waits for one connection, and the one write that sends it: control first, then its rooms in turn.
+//!
+//! One output state per connection, behind a lock that is only ever tried by those who serve many connections. Who
+//! finds it locked leaves a mark in the queue; the holder looks at the queue again after it has let go.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::Mutex;
+
+use super::rooms::Member;
+use crate::id::{Seq, SessionId};
+use crate::room::{Chunk, Lookup};
+
+/// The most that one round gathers for one write, in bytes: several rings' chunks, and about as much as a kernel
+/// buffer takes.
+const ROUND_BYTES: usize = 256 * 1024;
+
+/// Control frames may wait up to so many bytes; beyond, the server stops reading the connection that causes them.
+pub(super) const CONTROL_CAP: usize = 64 * 1024;
+
+/// Buffers larger than this are given back once they are empty.
+const KEEP_BYTES: usize = 512;
+
+/// What others leave for a connection. A leaf lock: nothing else is locked while it is held.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    pub(super) control: Vec<u8>,
+    pub(super) dirty: Vec<Arc<Member>>,
+}
+
+/// What is being written to a connection.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    /// Goes before anything else: the rest of a partly written frame, then control frames.
+    pending: Vec<u8>,
+    offset: usize,
+    /// Rooms that have something for this connection, in turn.
+    dirty: VecDeque<Arc<Member>>,
+    /// The transport takes nothing; only the writer, who waits for it, may try again.
+    blocked: bool,
+    /// A room's events are being read from the store; no others go before them.
+    refilling: bool,
+    /// The session has ended: what is pending still goes out, rooms don't.
+    muted: bool,
+    failed: bool,
+}
+
+/// How a round ended.
+#[derive(Debug)]
+pub(super) enum Pumped {
+    /// Nothing is left.
+    Idle,
+    /// There is more.
+    More,
+    /// The transport takes no more at the moment.
+    Blocked,
+    /// This member's cursor fell off the tail: what follows it is in the store.
+    Starved(Arc<Member>),
+    Failed(io::Error),
+}
+
+/// What was written in a round.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Written {
+    pub(super) bytes: usize,
+}
+
+/// Chunks that a flusher has just closed, for a member who has everything before them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fresh<'a> {
+    pub(super) member: &'a Arc<Member>,
+    pub(super) chunks: &'a [Arc<Chunk>],
+}
+
+/// A chunk on its way to a member.
+struct Item {
+    member: usize,
+    chunk: Arc<Chunk>,
+    spans: Range<usize>,
+}
+
+enum Gathered {
+    CaughtUp,
+    More,
+    Lost,
+}
+
+impl Output {
+    /// Gather what there is, write it in one go, and account for what was taken.
+    pub(super) fn round(
+        &mut self,
+        session: SessionId,
+        queue: &Mutex<Queue>,
+        fresh: Option<Fresh<'_>>,
+        sink: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+        written: &mut Written,
+    ) -> Pumped {
+        let left = std::mem::take(&mut queue.lock().dirty);
+        self.dirty.extend(left);
+        if self.failed {
+            self.drop_all(queue);
+            return Pumped::Idle;
+        }
+        if self.muted {
+            self.dirty.clear();
+        }
+        if self.blocked {
+            fresh.inspect(|fresh| self.mark(fresh.member));
+            return Pumped::Blocked;
+        }
+
+        // Rooms before control: an ack is queued before the tail shows what follows it, so whatever was gathered
+        // here, the acks that must go before it are in the queue by now.
+        let (mut members, mut items, mut spans) = (Vec::new(), Vec::new(), Vec::new());
+        let mut lost = None;
+        if self.muted || self.refilling {
+            fresh.inspect(|fresh| self.mark(fresh.member));
+        } else {
+            self.gather(session, fresh, &mut members, &mut items, &mut spans, &mut lost);
+        }
+        self.take_control(queue);
+        // Who is out of a room by now has its `Left` among the control frames: nothing of the room may follow it.
+        items.retain(|item: &Item| !members[item.member].member.is_gone());
+
+        let total = self.write(&items, &spans, sink);
+        let n = match total {
+            Ok((n, _)) => n,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                self.blocked = true;
+                0
+            }
+            Err(e) => {
+                self.failed = true;
+                self.drop_all(queue);
+                return Pumped::Failed(e);
+            }
+        };
+        written.bytes += n;
+        let complete = self.account(n, &items, &spans, &mut members);
+        if !complete {
+            self.blocked = true;
+        }
+        for gathered in &members {
+            if gathered.more || gathered.incomplete {
+                self.mark(&gathered.member);
+            }
+        }
+        if self.blocked {
+            lost.inspect(|member| self.mark(member));
+            return Pumped::Blocked;
+        }
+        if let Some(member) = lost {
+            self.refilling = true;
+            return Pumped::Starved(member);
+        }
+        if self.muted || self.dirty.is_empty() { Pumped::Idle } else { Pumped::More }
+    }
+
+    fn gather(
+        &mut self,
+        session: SessionId,
+        fresh: Option<Fresh<'_>>,
+        members: &mut Vec<Round>,
+        items: &mut Vec<Item>,
+        spans: &mut Vec<Range<usize>>,
+        lost: &mut Option<Arc<Member>>,
+    ) {
+        let mut budget = ROUND_BYTES;
+        let rooms = std::mem::take(&mut self.dirty);
+        for member in rooms {
+            if budget == 0 || lost.is_some() {
+                self.dirty.push_back(member);
+                continue;
+            }
+            // Cleared before looking: whoever closes a chunk after the look finds the member unmarked and marks it.
+            member.dirty.store(false, Ordering::SeqCst);
+            let gathered = gather_one(&member, session, &[], members.len(), items, spans, &mut budget);
+            finish(member, gathered, members, lost);
+        }
+        let Some(fresh) = fresh else { return };
+        if members.iter().any(|round| Arc::ptr_eq(&round.member, fresh.member))
+            || fresh.member.dirty.load(Ordering::SeqCst)
+        {
+            return;
+        }
+        if budget == 0 || lost.is_some() {
+            self.mark(fresh.member);
+            return;
+        }
+        let gathered = gather_one(fresh.member, session, fresh.chunks, members.len(), items, spans, &mut budget);
+        finish(Arc::clone(fresh.member), gathered, members, lost);
+    }
+
+    fn take_control(&mut self, queue: &Mutex<Queue>) {
+        let mut queue = queue.lock();
+        if self.offset == self.pending.len() {
+            self.offset = 0;
+            self.pending.clear();
+            std::mem::swap(&mut self.pending, &mut queue.control);
+        } else if !queue.control.is_empty() {
+            self.pending.extend_from_slice(&queue.control);
+            queue.control.clear();
+        }
+        if queue.control.capacity() > KEEP_BYTES {
+            queue.control = Vec::new();
+        }
+    }
+
+    fn write(
+        &self,
+        items: &[Item],
+        spans: &[Range<usize>],
+        sink: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<(usize, usize)> {
+        let pending = &self.pending[self.offset..];
+        let mut bufs: Vec<IoSlice<'_>> = Vec::with_capacity(1 + spans.len());
+        if !pending.is_empty() {
+            bufs.push(IoSlice::new(pending));
+        }
+        for item in items {
+            let bytes = item.chunk.bytes();
+            bufs.extend(spans[item.spans.clone()].iter().map(|span| IoSlice::new(&bytes[span.clone()])));
+        }
+        let total = bufs.iter().map(|buf| buf.len()).sum();
+        if total == 0 {
+            return Ok((0, 0));
+        }
+        loop {
+            // The kernel takes at most 1024 pieces; what is left goes in the next round.
+            match sink(&bufs[..bufs.len().min(1024)]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => return Ok((n, total)),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Move offset and cursors by the `n` bytes that were taken. True if that was everything.
+    fn account(&mut self, mut n: usize, items: &[Item], spans: &[Range<usize>], members: &mut [Round]) -> bool {
+        let pending = self.pending.len() - self.offset;
+        if n < pending {
+            self.offset += n;
+            if self.offset > self.pending.len() / 2 && self.offset > KEEP_BYTES {
+                self.pending.drain(..self.offset);
+                self.offset = 0;
+            }
+            items.iter().for_each(|item| members[item.member].incomplete = true);
+            return false;
+        }
+        n -= pending;
+        self.offset = 0;
+        self.pending.clear();
+        if self.pending.capacity() > KEEP_BYTES {
+            self.pending = Vec::new();
+        }
+        let mut complete = true;
+        for item in items {
+            let member = &mut members[item.member];
+            if !complete || member.incomplete {
+                member.incomplete = true;
+                continue;
+            }
+            for span in &spans[item.spans.clone()] {
+                if n >= span.len() {
+                    n -= span.len();
+                    continue;
+                }
+                complete = false;
+                member.incomplete = true;
+                let stop = span.start + n;
+                let mut reached = item.chunk.seq_before(stop);
+                let (end, seq) = item.chunk.frame_at(stop);
+                if !item.chunk.is_boundary(stop) {
+                    self.pending.extend_from_slice(&item.chunk.bytes()[stop..end]);
+                    reached = seq;
+                }
+                member.member.advance(reached);
+                break;
+            }
+            if complete {
+                member.member.advance(item.chunk.last);
+            }
+        }
+        complete
+    }
+
+    /// Note that a room has something.
+    pub(super) fn mark(&mut self, member: &Arc<Member>) {
+        if !self.muted && !member.dirty.swap(true, Ordering::SeqCst) {
+            self.dirty.push_back(Arc::clone(member));
+        }
+    }
+
+    /// The transport may take something again.
+    pub(super) fn unblock(&mut self) {
+        self.blocked = false;
+    }
+
+    /// Go on behind what was read from the store: its frames, and where the member is then.
+    pub(super) fn refilled(&mut self, member: &Arc<Member>, frames: &[u8], reached: Seq) {
+        self.refilling = false;
+        if !member.is_gone() && !self.muted {
+            self.pending.extend_from_slice(frames);
+            member.advance(reached);
+        }
+        self.mark(member);
+    }
+
+    /// The session has ended: nothing of its rooms goes out any more.
+    pub(super) fn mute(&mut self) {
+        self.muted = true;
+        self.refilling = false;
+        self.dirty.clear();
+    }
+
+    /// The transport is broken: nothing more can be written.
+    pub(super) fn fail(&mut self) {
+        self.failed = true;
+        self.mute();
+        self.pending = Vec::new();
+        self.offset = 0;
+    }
+
+    fn drop_all(&mut self, queue: &Mutex<Queue>) {
+        self.fail();
+        *queue.lock() = Queue::default();
+    }
+
+    /// Whether somebody has to go on writing.
+    pub(super) fn has_work(&self) -> bool {
+        !self.failed && (self.blocked || self.pending() > 0 || !self.dirty.is_empty())
+    }
+
+    pub(super) fn pending(&self) -> usize {
+        self.pending.len() - self.offset
+    }
+}
+
+/// A member's part in a round.
+struct Round {
+    member: Arc<Member>,
+    more: bool,
+    incomplete: bool,
+}
+
+fn finish(member: Arc<Member>, gathered: Gathered, members: &mut Vec<Round>, lost: &mut Option<Arc<Member>>) {
+    if let Gathered::Lost = gathered {
+        *lost = Some(Arc::clone(&member));
+    }
+    members.push(Round { member, more: matches!(gathered, Gathered::More), incomplete: false });
+}
+
+fn gather_one(
+    member: &Arc<Member>,
+    session: SessionId,
+    fresh: &[Arc<Chunk>],
+    index: usize,
+    items: &mut Vec<Item>,
+    spans: &mut Vec<Range<usize>>,
+    budget: &mut usize,
+) -> Gathered {
+    if member.is_gone() || member.is_held() {
+        return Gathered::CaughtUp;
+    }
+    let mut cursor = member.cursor();
+    // Behind the chunks that a room's flusher has just closed there is nothing: only it closes chunks.
+    let start = cursor;
+    let mut fresh = fresh.iter().skip_while(|chunk| chunk.last <= start).peekable();
+    let trust_fresh = fresh.peek().is_some_and(|chunk| chunk.before <= cursor);
+    loop {
+        if *budget == 0 {
+            return Gathered::More;
+        }
+        let chunk = if trust_fresh {
+            match fresh.next() {
+                Some(chunk) => Arc::clone(chunk),
+                None => return Gathered::CaughtUp,
+            }
+        } else {
+            match member.room.after(cursor) {
+                Lookup::CaughtUp => return Gathered::CaughtUp,
+                Lookup::Lost { .. } => return Gathered::Lost,
+                Lookup::Next(chunk) => chunk,
+            }
+        };
+        let start = spans.len();
+        if chunk.is_whole_for(cursor, session) {
+            spans.push(0..chunk.bytes().len());
+        } else {
+            chunk.spans(cursor, session, spans);
+        }
+        *budget = budget.saturating_sub(spans[start..].iter().map(Range::len).sum());
+        cursor = chunk.last;
+        items.push(Item { member: index, chunk, spans: start..spans.len() });
+    }
+}

@@ -1,0 +1,349 @@
+//! The driver of one connection: it reads, cuts frames, has them dispatched, and decides nothing.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::io::{AsyncRead, AsyncReadExt};
+
+use super::conn::{Close, Conn, Farewell, Link};
+use super::dispatch::{self, Flow, Work};
+use super::output::CONTROL_CAP;
+use super::publish::{self, Collected};
+use super::session;
+use super::shared::Shared;
+use crate::protocol::Code;
+use crate::protocol::frame::{self, Frame, MAX_HANDSHAKE_BODY};
+use crate::protocol::message::{Bye, ErrorReply, Kind};
+use crate::rt;
+use crate::session::handshake::Handshake;
+
+/// One read's buffer, shared by all connections of a thread: an idle connection owns none.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Before a connection is attached it is read in small portions: what a stranger sends ahead is kept.
+const HANDSHAKE_READ_BYTES: usize = 8 * 1024;
+
+/// How long a connection that was told goodbye may take to read that, at most.
+const LINGER: Duration = Duration::from_secs(60);
+
+/// After the goodbye, what the peer still sends is read and thrown away for so long, so that the kernel doesn't
+/// reset the connection before the goodbye is read …
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// … and up to so many bytes.
+const DRAIN_BYTES: usize = 256 * 1024;
+
+/// A submitted publish is normally settled within milliseconds; a session that ends waits for its own at most this.
+const SETTLE: Duration = Duration::from_secs(5);
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// The reading side of a connection.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) shared: Arc<Shared>,
+    pub(super) conn: Arc<Conn>,
+    /// None once it is attached.
+    pub(super) handshake: Option<Box<Handshake>>,
+    /// The client's name for itself, until it is known who it is.
+    pub(super) agent: String,
+    collected: Option<Collected>,
+    /// What was read and not taken yet: a frame that isn't whole, or what waits for an answer of the application's.
+    carry: Vec<u8>,
+    taken: usize,
+}
+
+impl Reader {
+    pub(super) fn new(shared: Arc<Shared>, conn: Arc<Conn>) -> Self {
+        Self {
+            shared,
+            conn,
+            handshake: Some(Box::default()),
+            agent: String::new(),
+            collected: None,
+            carry: Vec::new(),
+            taken: 0,
+        }
+    }
+
+    /// Serve a socket until it ends.
+    pub(super) async fn run_socket(mut self) {
+        let conn = Arc::clone(&self.conn);
+        let Link::Socket(socket) = &conn.link else { return };
+        let _registered = session::Registered::new(&self.shared, &conn);
+        let close = loop {
+            if let Some(close) = self.before_read().await {
+                break close;
+            }
+            let ready = rt::race(async { Some(socket.readable().await) }, async {
+                conn.wake.wait().await;
+                None
+            })
+            .await;
+            match ready {
+                None => continue,
+                Some(Err(e)) => break gone(&e),
+                Some(Ok(())) => {}
+            }
+            let max = self.portion();
+            let flow = BUFFER.with_borrow_mut(|buffer| match socket.try_read(&mut buffer[..max]) {
+                Ok(0) => Some(Flow::Close(cut())),
+                Ok(n) => Some(self.feed(&buffer[..n])),
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => None,
+                Err(e) => Some(Flow::Close(gone(&e))),
+            });
+            let Some(flow) = flow else { continue };
+            if let Some(close) = self.follow(flow).await {
+                break close;
+            }
+        };
+        Box::pin(self.end(close, socket)).await;
+    }
+
+    /// Serve an application's stream until it ends; its writer runs beside.
+    pub(super) async fn run_stream(mut self, mut stream: impl AsyncRead + Unpin) -> Close {
+        let conn = Arc::clone(&self.conn);
+        let _registered = session::Registered::new(&self.shared, &conn);
+        let mut buffer = vec![0; HANDSHAKE_READ_BYTES];
+        let close = loop {
+            if let Some(close) = self.before_read().await {
+                break close;
+            }
+            let read = rt::race(async { Some(stream.read(&mut buffer).await) }, async {
+                conn.wake.wait().await;
+                None
+            })
+            .await;
+            let flow = match read {
+                None => continue,
+                Some(Ok(0)) => Flow::Close(cut()),
+                Some(Ok(n)) => self.feed(&buffer[..n]),
+                Some(Err(e)) => Flow::Close(gone(&e)),
+            };
+            if let Some(close) = self.follow(flow).await {
+                break close;
+            }
+        };
+        self.leave(&close).await;
+        close
+    }
+
+    /// Wait until more may be read: too much control output, or too much for the committer, stops the reading.
+    async fn before_read(&mut self) -> Option<Close> {
+        loop {
+            if let Some(close) = self.conn.close_requested() {
+                return Some(close);
+            }
+            let paused = self.conn.backlog() > CONTROL_CAP;
+            self.conn.pulse.paused.store(paused, Ordering::Relaxed);
+            if !paused && self.shared.commits.has_room() {
+                return None;
+            }
+            if paused {
+                self.conn.kick(&self.shared);
+                // Looked at again after the flag is up: whoever writes from here on sees it.
+                if self.conn.backlog() > CONTROL_CAP {
+                    self.conn.wake.wait().await;
+                }
+                self.conn.pulse.heard.store(self.shared.clock.now(), Ordering::Relaxed);
+            } else {
+                let (shared, conn) = (&self.shared, &self.conn);
+                self.conn.pulse.paused.store(true, Ordering::Relaxed);
+                rt::race(shared.commits.room(), conn.wake.wait()).await;
+                self.conn.pulse.heard.store(self.shared.clock.now(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn portion(&self) -> usize {
+        if self.handshake.is_some() { HANDSHAKE_READ_BYTES } else { READ_BYTES }
+    }
+
+    /// Take what was read. What can't be taken yet is kept.
+    fn feed(&mut self, bytes: &[u8]) -> Flow {
+        self.conn.pulse.heard.store(self.shared.clock.now(), Ordering::Relaxed);
+        self.shared.counters.bytes_in.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        if self.carry.is_empty() {
+            let (used, flow) = self.process(bytes);
+            self.carry.extend_from_slice(&bytes[used..]);
+            self.note_frame();
+            return flow;
+        }
+        self.carry.extend_from_slice(bytes);
+        self.feed_carry()
+    }
+
+    fn feed_carry(&mut self) -> Flow {
+        let carry = std::mem::take(&mut self.carry);
+        let (used, flow) = self.process(&carry[self.taken..]);
+        self.taken += used;
+        self.carry = carry;
+        if self.taken == self.carry.len() {
+            self.carry = Vec::new();
+            self.taken = 0;
+        } else if self.taken > READ_BYTES || !matches!(flow, Flow::Work(_)) {
+            self.carry.drain(..self.taken);
+            self.carry.shrink_to(READ_BYTES);
+            self.taken = 0;
+        }
+        self.note_frame();
+        flow
+    }
+
+    /// Note since when a frame is begun and not whole.
+    fn note_frame(&self) {
+        let since = &self.conn.pulse.frame_since;
+        if self.carry.is_empty() {
+            since.store(0, Ordering::Relaxed);
+        } else if since.load(Ordering::Relaxed) == 0 {
+            since.store(self.shared.clock.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// Take whole frames, up to one that has to wait for something. Returns the bytes taken.
+    fn process(&mut self, bytes: &[u8]) -> (usize, Flow) {
+        let mut used = 0;
+        let flow = loop {
+            let max = if self.handshake.is_some() { MAX_HANDSHAKE_BODY } else { self.shared.config.max_body };
+            match frame::split(&bytes[used..], max) {
+                Ok(None) => break Flow::Next,
+                Ok(Some((frame, n))) => {
+                    used += n;
+                    // Whatever is begun behind it is another frame.
+                    self.conn.pulse.frame_since.store(0, Ordering::Relaxed);
+                    match self.frame(&frame) {
+                        Flow::Next => {}
+                        flow => break flow,
+                    }
+                }
+                Err(e) => {
+                    let stranger = self.handshake.is_some() && frame::stranger(&e.head).is_some();
+                    let code = if stranger { Code::NOT_CHATNET } else { Code::FRAME_TOO_LONG };
+                    break Flow::Close(Close::error(code, e.to_string()));
+                }
+            }
+        };
+        publish::flush(&self.shared, &mut self.collected);
+        (used, flow)
+    }
+
+    fn frame(&mut self, frame: &Frame<'_>) -> Flow {
+        if self.handshake.is_none() && frame.header.kind == Kind::Publish.0 {
+            return match publish::take(&self.shared, &self.conn, frame.body, &mut self.collected) {
+                Ok(None) => Flow::Next,
+                Ok(Some(judging)) => Flow::Work(Work::Judge(judging)),
+                Err(e) => Flow::Close(dispatch::malformed(Kind::Publish, &e)),
+            };
+        }
+        publish::flush(&self.shared, &mut self.collected);
+        dispatch::frame(self, frame)
+    }
+
+    /// Do what a frame asked for, and take what was read behind it.
+    async fn follow(&mut self, mut flow: Flow) -> Option<Close> {
+        loop {
+            match flow {
+                Flow::Next => {
+                    self.conn.kick(&self.shared);
+                    return None;
+                }
+                Flow::Close(close) => return Some(close),
+                Flow::Work(work) => {
+                    if let Err(close) = Box::pin(dispatch::work(self, work)).await {
+                        return Some(close);
+                    }
+                    if let Some(close) = self.conn.close_requested() {
+                        return Some(close);
+                    }
+                    flow = if self.carry.is_empty() { Flow::Next } else { self.feed_carry() };
+                }
+            }
+        }
+    }
+
+    /// End the session and queue the goodbye.
+    async fn leave(&mut self, close: &Close) {
+        // What was said before the goodbye counts: it is stored before its author leaves.
+        self.settle().await;
+        self.conn.mute();
+        match close.farewell {
+            Farewell::Bye => {
+                let Close { code, text, retry_after_ms, .. } = close.clone();
+                self.conn.queue(&Bye { code, text, retry_after_ms });
+            }
+            Farewell::Error => {
+                let Close { code, text, retry_after_ms, .. } = close.clone();
+                let (request, suggestion) = (None, None);
+                self.conn.queue(&ErrorReply { code, text, request, fatal: true, retry_after_ms, suggestion });
+            }
+            Farewell::None => {}
+        }
+        self.conn.kick(&self.shared);
+        session::end(&self.shared, &self.conn, close).await;
+    }
+
+    /// Wait until the publishes of this session are committed or refused.
+    pub(super) async fn settle(&mut self) {
+        let conn = &self.conn;
+        let settled = async {
+            while conn.in_flight.load(Ordering::SeqCst) > 0 {
+                conn.wake.wait().await;
+            }
+        };
+        if conn.in_flight.load(Ordering::SeqCst) > 0 && rt::timeout(SETTLE, settled).await.is_none() {
+            tracing::warn!(session = %conn.id, "a session's publishes were not stored within {SETTLE:?} of its end");
+        }
+        // The wake may have been for something else too.
+        if conn.close_requested().is_some() {
+            conn.wake.notify();
+        }
+    }
+
+    /// End a socket: let it take the goodbye, and close it without a reset.
+    async fn end(mut self, close: Close, socket: &rt::Socket) {
+        self.leave(&close).await;
+        if close.farewell != Farewell::None {
+            let told = async {
+                while !self.conn.is_drained() {
+                    if socket.writable().await.is_err() {
+                        return;
+                    }
+                    self.conn.with_output(|output| output.unblock());
+                    self.conn.kick(&self.shared);
+                    rt::yield_now().await;
+                }
+            };
+            let _ = rt::timeout(LINGER, told).await;
+            socket.shutdown(Shutdown::Write);
+            let _ = rt::timeout(DRAIN, drain(socket)).await;
+        }
+        self.conn.with_output(|output| output.fail());
+        socket.shutdown(Shutdown::Both);
+    }
+}
+
+async fn drain(socket: &rt::Socket) {
+    let mut left = DRAIN_BYTES;
+    while left > 0 && socket.readable().await.is_ok() {
+        match BUFFER.with_borrow_mut(|buffer| socket.try_read(buffer)) {
+            Ok(0) => return,
+            Ok(n) => left = left.saturating_sub(n),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
+    }
+}
+
+fn cut() -> Close {
+    Close::gone(Code::GOODBYE, "the peer closed the connection without a goodbye")
+}
+
+fn gone(e: &io::Error) -> Close {
+    Close::gone(Code::GOODBYE, format!("the connection broke: {e}"))
+}
