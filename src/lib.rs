@@ -11,6 +11,9 @@ mod session;
 mod store;
 pub mod text;
 
+pub use id::{Alias, Lineage, OutboxId, PrincipalId, RoomId, RoomName, Seq, SessionId, Timestamp};
+pub use protocol::Code;
+
 pub use handler::{Admission, Handler, Interests, Message, Peer, Verdict};
 pub use server::{
     BindError, Counters, HandleError, Page, Published, RoomInfo, Server, ServerBuilder, ServerHandle, SessionInfo,

@@ -1,0 +1,8 @@
+//! The server from outside: real sockets, frames as they stand in PROTOCOL.md.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod publishing;
+mod rooms;
+mod session;

@@ -1,0 +1,128 @@
+//! Handshake, goodbye, the handle.
+
+use std::time::Duration;
+
+use async_std::task::block_on;
+use chatnet::protocol::Code;
+use chatnet::protocol::message::*;
+
+use crate::support::*;
+
+#[test]
+fn an_alias_in_use_is_refused_with_a_free_one_and_the_client_may_try_again() {
+    let server = TestServer::start();
+    let _ada = Wire::guest(server.addr, "Ada");
+    let mut other = Wire::connect(server.addr);
+    other.hello();
+    // Pipelined behind the refused Auth: skipped.
+    other.send(&guest("ada"));
+    other.send(&Attach { token: None, cursors: vec![], more: false });
+    let error: ErrorReply = other.expect();
+    assert_eq!((error.code, error.fatal), (Code::ALIAS_IN_USE, false));
+    let free = error.suggestion.unwrap();
+    assert_eq!(free, "ada2");
+    other.send(&guest(&free));
+    assert_eq!(other.expect::<Authenticated>().alias, "ada2");
+}
+
+#[test]
+fn an_alias_is_free_again_when_its_session_is_gone() {
+    let server = TestServer::start();
+    let mut ada = Wire::guest(server.addr, "ada");
+    ada.send(&Bye { code: Code::GOODBYE, text: String::new(), retry_after_ms: None });
+    assert!(ada.rest().is_empty(), "a goodbye is not answered");
+    Wire::guest(server.addr, "ada");
+}
+
+#[test]
+fn without_a_wish_the_server_picks_an_alias() {
+    let server = TestServer::start();
+    let mut wire = Wire::connect(server.addr);
+    wire.send(&hello());
+    wire.send(&guest(""));
+    wire.send(&Attach { token: None, cursors: vec![], more: false });
+    wire.send(&Join { request: 1, name: String::new() });
+    wire.expect::<Welcome>();
+    assert!(wire.expect::<Authenticated>().alias.starts_with("guest"));
+    assert!(!wire.expect::<Attached>().resumed);
+    assert_eq!(wire.expect::<Joined>().name, "lobby");
+}
+
+#[test]
+fn the_fifth_refused_alias_ends_the_connection() {
+    let server = TestServer::start();
+    let _ada = Wire::guest(server.addr, "ada");
+    let mut other = Wire::connect(server.addr);
+    other.hello();
+    for i in 1..=5 {
+        other.send(&guest("ada"));
+        assert_eq!(other.expect::<ErrorReply>().fatal, i == 5);
+    }
+    assert!(other.rest().is_empty());
+}
+
+#[test]
+fn the_handle_announces_publishes_inspects_and_disconnects() {
+    let server = TestServer::start();
+    let (mut ada, joined) = Wire::member(server.addr, "ada", "");
+    let (mut bob, _) = Wire::member(server.addr, "bob", "den");
+    block_on(async {
+        server.handle.announce("hear, hear").await.unwrap();
+        let lobby = chatnet::RoomName::parse("lobby").unwrap();
+        let published = server.handle.publish(&lobby, "from the house").await.unwrap();
+        assert_eq!((published.room, published.seq.get()), (joined.room, 1));
+        let sessions = server.handle.sessions(None, 10).await.unwrap();
+        let bob = sessions.items.iter().find(|s| s.alias.as_str() == "bob").unwrap();
+        assert_eq!(bob.rooms[0].as_str(), "den");
+        let first = server.handle.rooms(None, 1).await.unwrap();
+        assert!(first.more);
+        assert_eq!((first.items[0].name.as_str(), first.items[0].members), ("den", 1));
+        let counters = server.handle.counters().await.unwrap();
+        assert_eq!((counters.sessions, counters.rooms, counters.published), (2, 2, 1));
+        server.handle.disconnect(bob.session, "bye\nnow").await.unwrap();
+        assert!(server.handle.announce("\u{1b}[2J").await.is_err());
+    });
+    assert_eq!(ada.expect::<Notice>().text, "hear, hear");
+    let deliver: Deliver = ada.expect();
+    assert_eq!((deliver.kind, deliver.alias.as_str()), (PrincipalKind::App, "server"));
+    assert_eq!(bob.expect::<Notice>().text, "hear, hear");
+    let bye: Bye = bob.expect();
+    assert_eq!((bye.code, bye.text.as_str()), (Code::DISCONNECTED, "bye\u{fffd}now"));
+    assert!(bob.rest().is_empty());
+}
+
+#[test]
+fn a_shutdown_says_goodbye_and_serve_resolves() {
+    let server = TestServer::start();
+    let mut guests: Vec<_> = (0..20).map(|i| Wire::member(server.addr, &format!("g{i}"), "")).collect();
+    block_on(server.handle.shutdown(Duration::from_secs(10)));
+    for (guest, _) in &mut guests {
+        assert_eq!(guest.skip_to::<Bye>().code, Code::SHUTTING_DOWN);
+        assert!(guest.rest().is_empty());
+    }
+    assert!(std::net::TcpStream::connect(server.addr).is_err(), "nobody listens any more");
+    assert!(block_on(server.handle.counters()).is_err());
+    server.join();
+}
+
+#[test]
+fn a_full_server_says_so() {
+    let server = TestServer::with(|b| b.max_connections(2).max_connections_per_address(1));
+    let _ada = Wire::guest(server.addr, "ada");
+    let mut second = Wire::connect(server.addr);
+    let error: ErrorReply = second.expect();
+    assert_eq!((error.code, error.fatal), (Code::TOO_MANY_CONNECTIONS, true));
+}
+
+#[test]
+fn unknown_kinds_are_skipped_and_told_unless_they_are_required() {
+    let server = TestServer::start();
+    let mut ada = Wire::guest(server.addr, "ada");
+    ada.raw(&[0, 0, 0, 1, 0x80, 0x01, 0, 0, 0xf6]);
+    assert_eq!(ada.expect::<ErrorReply>().code, Code::UNSUPPORTED_KIND);
+    ada.round_trip();
+    ada.raw(&[0, 0, 0, 1, 0x80, 0x01, 0, 1, 0xf6]);
+    let error: ErrorReply = ada.expect();
+    assert_eq!((error.code, error.fatal), (Code::UNSUPPORTED_KIND, true));
+    assert!(ada.rest().is_empty());
+}
