@@ -74,6 +74,7 @@ async fn try_join(shared: &Arc<Shared>, conn: &Arc<Conn>, join: &Join) -> Result
             .map_err(|_| Refusal::new(Code::TOO_MANY_ROOMS, "the server has as many rooms as it takes"))?;
         // The room may have ended since it was found; then there is a new one under its name.
         let entered = room.enter(conn, &identity.author, |entered| {
+            conn.rooms.lock().push(Arc::clone(&entered.member));
             conn.queue(&Joined {
                 request: join.request,
                 room: room.id,
@@ -83,8 +84,9 @@ async fn try_join(shared: &Arc<Shared>, conn: &Arc<Conn>, join: &Join) -> Result
                 count: entered.count as u32,
             });
         });
-        let Some(entered) = entered else { continue };
-        conn.rooms.lock().push(entered.member);
+        if entered.is_none() {
+            continue;
+        }
         shared.flush(&room);
         tracing::info!(session = %conn.id, room = %name, alias = %identity.author.alias, "joined");
         return Ok(());
