@@ -30,7 +30,6 @@ impl Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         withdraw(&self.shared, &self.conn);
-        self.shared.sessions.remove(self.conn.id);
         self.conn.with_output(|output| output.fail());
     }
 }
@@ -115,6 +114,7 @@ pub(super) async fn end(shared: &Arc<Shared>, conn: &Arc<Conn>, close: &Close) {
 
 /// Take a session out of everything that others see. Does nothing the second time.
 fn withdraw(shared: &Arc<Shared>, conn: &Arc<Conn>) {
+    shared.sessions.remove(conn.id);
     let members = std::mem::take(&mut *conn.rooms.lock());
     for member in members {
         super::membership::take_out(shared, &member);

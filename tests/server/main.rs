@@ -3,6 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod handlers;
+mod hostile;
 mod publishing;
 mod rooms;
 mod session;

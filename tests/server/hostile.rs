@@ -1,0 +1,175 @@
+//! Broken and hostile peers.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use chatnet::protocol::Code;
+use chatnet::protocol::message::*;
+use chatnet::protocol::to_frame;
+
+use crate::support::*;
+
+fn fails_with(bytes: &[u8]) -> Code {
+    let server = TestServer::start();
+    let mut wire = Wire::connect(server.addr);
+    wire.raw(bytes);
+    let error: ErrorReply = wire.expect();
+    assert!(error.fatal && !error.text.is_empty());
+    assert!(wire.rest().is_empty());
+    error.code
+}
+
+#[test]
+fn strangers_are_refused_with_a_code() {
+    assert_eq!(fails_with(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"), Code::NOT_CHATNET);
+    assert_eq!(fails_with(&[0x16, 3, 1, 2, 0, 1, 0, 1]), Code::NOT_CHATNET);
+    assert_eq!(fails_with(b"SSH-2.0-x\r\n"), Code::NOT_CHATNET);
+    assert_eq!(fails_with(&to_frame(&Ping { nonce: 1 })), Code::NOT_CHATNET);
+    assert_eq!(fails_with(&[0xff; 100]), Code::FRAME_TOO_LONG);
+    assert_eq!(fails_with(&to_frame(&Hello { magic: b"chatter".to_vec().into(), ..hello() })), Code::NOT_CHATNET);
+    assert_eq!(fails_with(&to_frame(&Hello { min_version: 2, max_version: 9, ..hello() })), Code::UNSUPPORTED_VERSION);
+    assert_eq!(fails_with(&to_frame(&Hello { max_body: 4096, ..hello() })), Code::LIMITS_TOO_SMALL);
+    assert_eq!(fails_with(&[0, 0, 0, 2, 0, 1, 0, 0, 0xff, 0xff]), Code::MALFORMED);
+}
+
+#[test]
+fn an_attached_client_that_breaks_the_rules_is_told_and_closed() {
+    let server = TestServer::start();
+    let cases: [(&[u8], Code); 3] = [
+        (&[0xff, 0xff, 0xff, 0xff], Code::FRAME_TOO_LONG),
+        (&[0, 0, 0, 1, 1, 5, 1, 0, 0xff], Code::MALFORMED),
+        (&[0, 0, 0, 1, 1, 1, 0, 0, 0x80], Code::MALFORMED),
+    ];
+    for (bytes, code) in cases {
+        let mut wire = Wire::guest(server.addr, "ada");
+        wire.raw(bytes);
+        let error: ErrorReply = wire.expect();
+        assert_eq!((error.code, error.fatal), (code, true));
+        assert!(wire.rest().is_empty());
+    }
+}
+
+#[test]
+fn half_a_handshake_and_silence_ends_in_time() {
+    let server = TestServer::with(|b| b.handshake_timeout(Duration::from_millis(200)));
+    let begun = Instant::now();
+    let mut silent = Wire::connect(server.addr);
+    let mut half = Wire::connect(server.addr);
+    half.raw(&to_frame(&hello())[..5]);
+    let mut slow = Wire::connect(server.addr);
+    slow.hello();
+    for wire in [&mut silent, &mut half, &mut slow] {
+        assert_eq!(wire.expect::<ErrorReply>().code, Code::HANDSHAKE_TIMEOUT);
+        assert!(wire.rest().is_empty());
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(200));
+}
+
+#[test]
+fn one_byte_now_and_then_does_not_keep_a_frame_open() {
+    let server = TestServer::with(|b| b.heartbeat(Duration::from_millis(100)));
+    let mut wire = Wire::guest(server.addr, "ada");
+    let mut dripping = wire.stream.try_clone().unwrap();
+    let frame = to_frame(&Join { request: 1, name: "x".repeat(60) });
+    std::thread::spawn(move || {
+        for byte in frame {
+            if dripping.write_all(&[byte]).is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    assert_eq!(wire.expect::<ErrorReply>().code, Code::FRAME_TIMEOUT);
+}
+
+#[test]
+fn a_peer_that_vanished_without_a_word_is_noticed_within_three_heartbeats() {
+    let heartbeat = Duration::from_millis(200);
+    let server = TestServer::with(|b| b.heartbeat(heartbeat));
+    let (mut ada, _) = Wire::member(server.addr, "ada", "");
+    let (_silent, _) = Wire::member(server.addr, "silent", "");
+    let begun = Instant::now();
+    // Ada answers pings; the other one's socket stays open, and silent.
+    loop {
+        let got = ada.next().expect("ada is alive");
+        if got.is(Kind::Ping) {
+            ada.send(&Pong { nonce: got.read::<Ping>().nonce });
+        } else if got.is(Kind::Presence) && got.read::<Presence>().left.iter().any(|p| p.alias == "silent") {
+            break;
+        }
+    }
+    let took = begun.elapsed();
+    assert!(took >= 2 * heartbeat && took < 4 * heartbeat, "{took:?}");
+}
+
+#[test]
+fn four_hundred_hostile_connections_cost_less_than_16_mib_and_the_others_go_on() {
+    let server = TestServer::with(|b| b.handshake_timeout(Duration::from_secs(5)));
+    let (mut ada, joined) = Wire::member(server.addr, "ada", "");
+    let (mut bob, _) = Wire::member(server.addr, "bob", "");
+    let outbox = outbox();
+    let mut n = 0;
+    let mut p99 = |count: usize| {
+        let mut took: Vec<_> = (0..count)
+            .map(|_| {
+                n += 1;
+                let begun = Instant::now();
+                ada.send(&publish(joined.room, outbox, n, &["x"]));
+                bob.expect::<Deliver>();
+                begun.elapsed()
+            })
+            .collect();
+        took.sort();
+        took[count * 99 / 100]
+    };
+    p99(300);
+    let (before, memory) = (p99(500), resident());
+    let mut hostile = Vec::new();
+    for i in 0..400 {
+        let mut wire = Wire::connect(server.addr);
+        let bytes: Vec<u8> = match i % 5 {
+            0 => b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+            1 => to_frame(&hello())[..7].to_vec(),
+            2 => [0, 0, 0x10, 0, 0, 1, 0, 0].into_iter().chain([0x5a; 4000]).collect(),
+            3 => [to_frame(&hello()), to_frame(&guest("\u{202e}")), vec![0, 0, 0x0f, 0xff]].concat(),
+            _ => vec![0x7f; 64 * 1024],
+        };
+        // A server that has closed already is fine.
+        let _ = wire.stream.write_all(&bytes);
+        hostile.push(wire);
+    }
+    let during = p99(500);
+    let grown = resident().saturating_sub(memory);
+    println!("p99 {before:?} before, {during:?} with 400 hostile connections; {} KiB more", grown / 1024);
+    assert!(grown < 16 << 20, "{} KiB", grown / 1024);
+    // Twice, and what a busy machine adds to figures of a millisecond.
+    assert!(during < 2 * before + Duration::from_millis(5), "{before:?} → {during:?}");
+    drop(hostile);
+}
+
+#[test]
+fn a_client_that_takes_no_answers_is_not_read_any_further_and_costs_little() {
+    let server = TestServer::with(|b| b.heartbeat(Duration::from_millis(500)));
+    let (mut ada, _) = Wire::member(server.addr, "ada", "");
+    ada.stream.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+    let memory = resident();
+    let pings = to_frame(&Ping { nonce: 1 }).repeat(1000);
+    let begun = Instant::now();
+    let mut sent = 0usize;
+    // Nothing is read: at last the server doesn't read either, and gives up after three heartbeats.
+    while begun.elapsed() < PATIENCE {
+        match ada.stream.write(&pings) {
+            Ok(n) => sent += n,
+            Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+                if async_std::task::block_on(server.handle.sessions(None, 10)).unwrap().items.is_empty() {
+                    break;
+                }
+            }
+            Err(_) => break,
+        }
+    }
+    let grown = resident().saturating_sub(memory);
+    println!("{} KiB of pings went out; {} KiB more", sent / 1024, grown / 1024);
+    assert!(begun.elapsed() < PATIENCE);
+    assert!(grown < 8 << 20, "{} KiB", grown / 1024);
+}
