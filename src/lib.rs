@@ -1,5 +1,6 @@
 //! chatnet
 #![allow(dead_code, unused_imports)] // while the pieces are put together
+mod client;
 mod handler;
 pub mod id;
 mod limit;
@@ -10,10 +11,15 @@ mod server;
 mod session;
 mod store;
 pub mod text;
+pub mod transport;
 
 pub use id::{Alias, Lineage, OutboxId, PrincipalId, RoomId, RoomName, Seq, SessionId, Timestamp};
-pub use protocol::Code;
+pub use protocol::{Code, EventKind, PrincipalKind, SkipReason, Source};
 
+pub use client::{
+    Acked, Author, ChatMessage, Client, ClientBuilder, ClientHandler, CloseReason, ConnectError, Cursor, Event, Events,
+    Receipt, ReceiptError, RequestError, Room, SendError, ServerInfo,
+};
 pub use handler::{Admission, Handler, Interests, Message, Peer, Verdict};
 pub use server::{
     BindError, Counters, HandleError, Page, Published, RoomInfo, Server, ServerBuilder, ServerHandle, SessionInfo,

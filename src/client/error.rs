@@ -1,0 +1,189 @@
+//! What can go wrong, one type an operation.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use super::event::CloseReason;
+use crate::protocol::Code;
+use crate::text::NameError;
+
+/// Why there is no connection.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The alias breaks the rules.
+    Alias(NameError),
+    /// The room's name breaks the rules.
+    Room(NameError),
+    /// The host can't be found.
+    Resolve {
+        /// What was looked up.
+        addr: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Nobody answers there.
+    Connect {
+        /// Where.
+        addr: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It took too long.
+    Timeout {
+        /// The limit.
+        after: Duration,
+    },
+    /// The server doesn't let this client in.
+    Refused {
+        /// Why.
+        code: Code,
+        /// Why, in words.
+        text: String,
+        /// Something that would have worked: a free alias.
+        suggestion: Option<String>,
+        /// After how many milliseconds trying again may help; none: it won't.
+        retry_after_ms: Option<u32>,
+    },
+    /// The connection ended before the session began.
+    Closed(CloseReason),
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Alias(e) | Self::Room(e) => e.fmt(f),
+            Self::Resolve { addr, source } => write!(f, "{addr} can't be found: {source}; check the host's name"),
+            Self::Connect { addr, source } => {
+                write!(f, "can't connect to {addr}: {source}; is a server running there?")
+            }
+            Self::Timeout { after } => {
+                write!(f, "no chatnet server answered within {after:?}; check host and port, or allow more time")
+            }
+            Self::Refused { code, text, suggestion, .. } => {
+                write!(f, "the server refused: {text} ({})", code.name())?;
+                match suggestion {
+                    Some(free) if !text.contains(free.as_str()) => write!(f, "; {free} is free"),
+                    _ => Ok(()),
+                }
+            }
+            Self::Closed(reason) => reason.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Alias(e) | Self::Room(e) => Some(e),
+            Self::Resolve { source, .. } | Self::Connect { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// Why a call to the server failed: joining, leaving, asking for members.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The room's name breaks the rules.
+    Room(NameError),
+    /// The server refused it.
+    Refused {
+        /// Why.
+        code: Code,
+        /// Why, in words.
+        text: String,
+        /// After how many milliseconds trying again may help; none: it won't.
+        retry_after_ms: Option<u32>,
+    },
+    /// The connection has ended.
+    Closed,
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Room(e) => e.fmt(f),
+            Self::Refused { code, text, .. } => write!(f, "the server refused: {text} ({})", code.name()),
+            Self::Closed => f.write_str("the connection has ended; connect again"),
+        }
+    }
+}
+
+impl std::error::Error for RequestError {}
+
+/// Why a text was not taken into the outbox. It is given back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// There is no room in the outbox now. Only [`try_send`](crate::Room::try_send) says so.
+    Full(String),
+    /// It is larger than the server takes.
+    TooLarge {
+        /// The text.
+        text: String,
+        /// What the server takes, in bytes.
+        max: u32,
+    },
+    /// It holds a control character other than newline and tab.
+    Invalid {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// This client has left the room, or the connection has ended.
+    Closed(String),
+}
+
+impl SendError {
+    /// The text that was not taken.
+    pub fn into_text(self) -> String {
+        match self {
+            Self::Full(text) | Self::Closed(text) | Self::TooLarge { text, .. } | Self::Invalid { text, .. } => text,
+        }
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("too much is waiting to be sent; wait and try again"),
+            Self::TooLarge { text, max } => {
+                write!(f, "the message has {} bytes; at most {max} are allowed: split it", text.len())
+            }
+            Self::Invalid { why, .. } => f.write_str(why),
+            Self::Closed(_) => f.write_str("you are no longer in this room, or the connection has ended"),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
+
+/// Why a text that was sent is not stored, as far as is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReceiptError {
+    /// The server refused it, for good.
+    Refused {
+        /// Why.
+        code: Code,
+        /// Why, in words.
+        text: String,
+    },
+    /// The connection ended before the server answered: it may be stored or not.
+    Lost,
+}
+
+impl fmt::Display for ReceiptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { code, text } => write!(f, "the server refused the message: {text} ({})", code.name()),
+            Self::Lost => f.write_str("the connection ended before the message was acknowledged"),
+        }
+    }
+}
+
+impl std::error::Error for ReceiptError {}

@@ -1,0 +1,280 @@
+//! What a client is told.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use crate::id::{Alias, Lineage, PrincipalId, RoomId, RoomName, Seq, SessionId, Timestamp};
+use crate::protocol::Code;
+use crate::protocol::message::{EventKind, PrincipalKind, SkipReason, Source};
+
+/// Something that happened on a connection.
+///
+/// Texts and names come as the server sent them: pass what you show on a terminal through
+/// [`text::display_line`](crate::text::display_line) or [`text::display_text`](crate::text::display_text).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// The session has begun. First of all.
+    Connected {
+        /// The alias that it has.
+        alias: Alias,
+        /// Its id, as the server's log has it.
+        session: SessionId,
+        /// The room that was joined at once.
+        room: Option<RoomName>,
+    },
+    /// This client is a member of a room now.
+    Joined {
+        /// The room's name.
+        room: RoomName,
+        /// The room's id.
+        id: RoomId,
+        /// Its last event; those behind it come.
+        head: Seq,
+        /// How many members there are, this one included.
+        members: u32,
+    },
+    /// Somebody else said something.
+    Message(ChatMessage),
+    /// An event of a kind that this version can't read. It has its place in the room all the same.
+    Unsupported {
+        /// Where.
+        room: RoomName,
+        /// Its number there.
+        seq: Seq,
+        /// Who.
+        from: Author,
+        /// What kind.
+        kind: EventKind,
+        /// The server's time.
+        at: Timestamp,
+    },
+    /// A text of this client's is stored; its [`Receipt`](crate::Receipt) says the same.
+    Acked(Acked),
+    /// A text of this client's was refused, for good.
+    Refused {
+        /// Where.
+        room: RoomName,
+        /// Why, as a stable number.
+        code: Code,
+        /// Why, in words.
+        reason: String,
+        /// The text.
+        text: String,
+    },
+    /// Somebody came into a room.
+    MemberJoined {
+        /// Where.
+        room: RoomName,
+        /// Who.
+        who: Author,
+    },
+    /// Somebody left a room.
+    MemberLeft {
+        /// Where.
+        room: RoomName,
+        /// Who.
+        who: Author,
+    },
+    /// How many members a room has, when names were left out: it is large, or this client was slow.
+    MembersChanged {
+        /// Where.
+        room: RoomName,
+        /// How many there are.
+        members: u32,
+    },
+    /// Events that will not come.
+    Gap {
+        /// Where.
+        room: RoomName,
+        /// The first one missing.
+        from: Seq,
+        /// The last one missing.
+        to: Seq,
+        /// Why.
+        reason: SkipReason,
+    },
+    /// This client is no longer a member of a room.
+    Left {
+        /// Where.
+        room: RoomName,
+        /// Why.
+        code: Code,
+        /// Why, in words.
+        text: String,
+    },
+    /// The application takes events more slowly than they come. What was dropped is fetched again once it has caught
+    /// up; what the server no longer has then is told as a [`Gap`](Self::Gap).
+    Overloaded {
+        /// The room whose events wait on the server.
+        room: RoomName,
+    },
+    /// The server's operator, to everybody who is connected.
+    Notice {
+        /// What.
+        text: String,
+        /// The server's time.
+        at: Timestamp,
+    },
+    /// The server reports an error that answers no call.
+    ServerError {
+        /// What, as a stable number.
+        code: Code,
+        /// What, in words.
+        text: String,
+    },
+    /// The connection has ended. Last of all.
+    Closed {
+        /// Why.
+        reason: CloseReason,
+    },
+}
+
+/// Who wrote an event, or is in a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Author {
+    /// Who, whatever they are called.
+    pub principal: PrincipalId,
+    /// What sort of principal.
+    pub kind: PrincipalKind,
+    /// The alias, at that time.
+    pub alias: String,
+}
+
+/// What somebody said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChatMessage {
+    /// Where.
+    pub room: RoomName,
+    /// Its number there.
+    pub seq: Seq,
+    /// Who.
+    pub from: Author,
+    /// What.
+    pub text: String,
+    /// The server's time.
+    pub at: Timestamp,
+    /// How it comes.
+    pub source: Source,
+    /// Where a reader is who has taken it.
+    pub cursor: Cursor,
+}
+
+/// A place in a room's log that holds as long as the server's store lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cursor {
+    /// The store's life.
+    pub lineage: Lineage,
+    /// The room.
+    pub room: RoomId,
+    /// The last event that was taken.
+    pub seq: Seq,
+}
+
+/// A text of this client's that the server has stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Acked {
+    /// Where.
+    pub room: RoomName,
+    /// Its number there; 0 if it was stored so long ago that the server doesn't know its place any more.
+    pub seq: Seq,
+    /// The server's time.
+    pub at: Timestamp,
+    /// What was sent.
+    pub text: String,
+    /// What is stored instead, if the application changed it.
+    pub replaced: Option<String>,
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// This client wanted it.
+    Requested,
+    /// The server said goodbye, or reported a fatal error.
+    Bye {
+        /// Why.
+        code: Code,
+        /// Why, in words.
+        text: String,
+        /// After how many milliseconds coming back may help; none: it won't.
+        retry_after_ms: Option<u32>,
+    },
+    /// Nothing was heard for three heartbeats.
+    IdleTimeout,
+    /// The connection was cut.
+    Cut,
+    /// The connection failed.
+    Io(Arc<io::Error>),
+    /// The server broke the protocol.
+    Protocol(String),
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requested => f.write_str("the connection was closed"),
+            Self::Bye { code, text, .. } => write!(f, "the server ended the connection: {text} ({})", code.name()),
+            Self::IdleTimeout => f.write_str("the server was silent for three heartbeats; connect again"),
+            Self::Cut => f.write_str("the connection was cut; connect again"),
+            Self::Io(e) => write!(f, "the connection failed: {e}"),
+            Self::Protocol(what) => write!(f, "the server broke the protocol: {what}"),
+        }
+    }
+}
+
+/// Takes a client's events one after the other: callbacks instead of a stream.
+///
+/// Called on a task of the library's own. A slow one delays nothing but its own events: acks, replies and heartbeats
+/// go on, and it may await an ack of what it has sent itself. One that panics closes the connection.
+///
+/// ```
+/// use chatnet::{ClientHandler, Event};
+///
+/// struct Print;
+///
+/// impl ClientHandler for Print {
+///     async fn event(&mut self, event: Event) {
+///         if let Event::Message(message) = event {
+///             println!("{}: {}", message.from.alias, message.text);
+///         }
+///     }
+/// }
+/// ```
+pub trait ClientHandler: Send + 'static {
+    /// Take an event. The next one comes when this is done; the last one is [`Event::Closed`].
+    fn event(&mut self, event: Event) -> impl Future<Output = ()> + Send;
+}
+
+/// [`ClientHandler`] as a trait object.
+pub(super) trait DynClientHandler: Send {
+    fn event(&mut self, event: Event) -> BoxFuture<'_, ()>;
+}
+
+impl<H: ClientHandler> DynClientHandler for H {
+    fn event(&mut self, event: Event) -> BoxFuture<'_, ()> {
+        Box::pin(ClientHandler::event(self, event))
+    }
+}
+
+impl Event {
+    /// About how many bytes it occupies.
+    pub(super) fn weight(&self) -> usize {
+        128 + match self {
+            Self::Message(message) => message.text.len() + message.from.alias.len(),
+            Self::Acked(acked) => acked.text.len() + acked.replaced.as_ref().map_or(0, String::len),
+            Self::Refused { text, reason, .. } => text.len() + reason.len(),
+            Self::Notice { text, .. } | Self::Left { text, .. } | Self::ServerError { text, .. } => text.len(),
+            _ => 0,
+        }
+    }
+}
