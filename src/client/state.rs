@@ -197,8 +197,11 @@ impl State {
             }
             self.progress(now, false);
         }
-        let next = now + (heartbeat / 8).clamp(Duration::from_millis(10), PROGRESS);
-        self.outbox.due().map_or(next, |due| due.min(next))
+        // How often to look is known once the server has said its heartbeat.
+        let look = if self.session.is_some() { heartbeat / 8 } else { Duration::ZERO };
+        let next = now + look.clamp(Duration::from_millis(10), PROGRESS);
+        // What is due already is sent by the writer, who needs a turn for it.
+        self.outbox.due().map_or(next, |due| due.clamp(now + Duration::from_millis(1), next))
     }
 
     fn progress(&mut self, now: Instant, at_once: bool) {
