@@ -1,1 +1,49 @@
-fn main() {}
+//! `chatnet`: the library's client as a terminal program.
+
+mod args;
+mod input;
+mod output;
+mod session;
+
+use std::io::IsTerminal;
+
+use args::Args;
+use input::Rules;
+use output::{Format, Output};
+use structopt::StructOpt;
+use tracing_subscriber::EnvFilter;
+
+fn main() {
+    let args = Args::from_args_safe().unwrap_or_else(|e| {
+        let code = if e.use_stderr() { 2 } else { 0 };
+        if code == 2 {
+            eprintln!("{}", e.message)
+        } else {
+            println!("{}", e.message)
+        }
+        std::process::exit(code)
+    });
+    match EnvFilter::try_new(&args.log) {
+        Ok(filter) => {
+            tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+        }
+        Err(e) => {
+            eprintln!("chatnet: --log {}: {e}; try error, warn, info, debug or trace", args.log);
+            std::process::exit(2);
+        }
+    }
+    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let format = match (args.json, args.plain || !terminal) {
+        (true, _) => Format::Json,
+        (false, true) => Format::Plain,
+        (false, false) => Format::Terminal,
+    };
+    let actions = input::lines(Rules { json: args.json, commands: !args.no_commands });
+    let mut output = Output::new(format);
+    let (exit, message) = async_std::task::block_on(session::run(&args, actions, &mut output));
+    if let Some(message) = message {
+        eprintln!("chatnet: {}", chatnet::text::display_line(&message));
+    }
+    // The thread that reads stdin can't be asked to stop; the process ends without it.
+    std::process::exit(exit as i32);
+}

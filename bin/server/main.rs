@@ -1,1 +1,96 @@
-fn main() {}
+//! `chatnet-server`: the library's server as a program.
+
+mod args;
+
+use std::io::Write;
+use std::net::IpAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use args::Args;
+use async_signal::{Signal, Signals};
+use async_std::task;
+use chatnet::{Server, ServerHandle};
+use futures::StreamExt;
+use structopt::StructOpt;
+use tracing_subscriber::EnvFilter;
+
+/// The port is taken, a setting is out of range, or stdout is gone.
+const EXIT_START: u8 = 3;
+
+fn main() -> ExitCode {
+    let args = Args::from_args_safe().unwrap_or_else(|e| {
+        // Help and version are no errors, and go to stdout; what is wrong goes to stderr with 2, as everywhere.
+        let code = if e.use_stderr() { 2 } else { 0 };
+        if code == 2 {
+            eprintln!("{}", e.message)
+        } else {
+            println!("{}", e.message)
+        }
+        std::process::exit(code)
+    });
+    let filter = match EnvFilter::try_new(&args.log) {
+        Ok(filter) => filter,
+        Err(e) => {
+            eprintln!("chatnet-server: --log {}: {e}; try error, warn, info, debug or trace", args.log);
+            return ExitCode::from(2);
+        }
+    };
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    match task::block_on(serve(args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("chatnet-server: {e}");
+            ExitCode::from(EXIT_START)
+        }
+    }
+}
+
+async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
+    let seconds = |s: f64| Duration::try_from_secs_f64(s).unwrap_or(Duration::MAX);
+    let host = if args.host.contains(':') && !args.host.starts_with('[') {
+        format!("[{}]", args.host)
+    } else {
+        args.host.clone()
+    };
+    let server = Server::builder()
+        .name(args.name)
+        .heartbeat(seconds(args.heartbeat))
+        .max_connections(args.max_connections)
+        .bind(format!("{host}:{}", args.port))
+        .await?;
+    // Before the first line: who waits for that line may signal at once.
+    let signals = Signals::new([Signal::Int, Signal::Term])?;
+    if let Some(addr) = server.local_addr() {
+        writeln!(std::io::stdout(), "listening on {addr}")?;
+        std::io::stdout().flush()?;
+        if !is_loopback(addr.ip()) {
+            tracing::warn!("anybody who reaches {addr} can take part, unencrypted; --host 127.0.0.1 keeps it private");
+        }
+    }
+    let stopping = task::spawn(stop(server.handle(), signals, seconds(args.drain)));
+    server.serve().await;
+    stopping.cancel().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.is_loopback() || ip.to_canonical().is_loopback()
+}
+
+/// The first signal stops the server, a second one the process.
+async fn stop(handle: ServerHandle, mut signals: Signals, drain: Duration) {
+    let Some(Ok(signal)) = signals.next().await else { return };
+    tracing::info!("{signal:?}: stopping; again to stop at once");
+    let second = async {
+        if let Some(Ok(signal)) = signals.next().await {
+            // What a shell expects of a program that a signal has ended.
+            std::process::exit(128 + signal as i32);
+        }
+        std::future::pending::<()>().await;
+    };
+    let down = handle.shutdown(drain);
+    futures::pin_mut!(second, down);
+    futures::future::select(down, second).await;
+}

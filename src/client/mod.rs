@@ -207,6 +207,10 @@ impl Stream for Events {
             Some(event)
         })
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.link.lock().events.len(), None)
+    }
 }
 
 impl FusedStream for Events {

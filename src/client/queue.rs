@@ -24,6 +24,10 @@ impl EventQueue {
         Self { events: VecDeque::new(), bytes: 0, capacity, waker: None, abandoned: false, taken: HashMap::new() }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.events.len()
+    }
+
     /// Whether what can come again is to wait.
     pub(super) fn is_full(&self) -> bool {
         self.bytes >= self.capacity

@@ -1,0 +1,253 @@
+//! What is shown: events as lines for people, or as JSON for programs.
+
+use std::io::{self, Write};
+
+use chatnet::text::{display_line, display_text};
+use chatnet::{Code, Event, Source, Timestamp};
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+/// How events are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Plain,
+    Json,
+    Terminal,
+}
+
+/// Something to show that is no event of the library's.
+#[derive(Debug, Clone)]
+pub enum Own<'a> {
+    State(&'a str),
+    Error {
+        code: &'a str,
+        message: &'a str,
+    },
+    /// A line of the program's own: an answer to a command.
+    Info(&'a str),
+    /// Names in a room.
+    Who {
+        room: &'a str,
+        aliases: &'a [String],
+    },
+}
+
+/// Writes to stdout.
+#[derive(Debug)]
+pub struct Output {
+    format: Format,
+    out: io::BufWriter<io::Stdout>,
+    /// Nobody reads any more.
+    broken: bool,
+}
+
+impl Output {
+    pub fn new(format: Format) -> Self {
+        Self { format, out: io::BufWriter::new(io::stdout()), broken: false }
+    }
+
+    /// False once nobody reads any more.
+    pub fn is_open(&self) -> bool {
+        !self.broken
+    }
+
+    pub fn flush(&mut self) {
+        self.broken |= self.out.flush().is_err();
+    }
+
+    fn line(&mut self, line: &str) {
+        self.broken |= writeln!(self.out, "{line}").is_err();
+    }
+
+    /// Show an event; `id` is what the script gave the text that it answers.
+    pub fn event(&mut self, event: &Event, id: Option<Value>) {
+        let line = match self.format {
+            Format::Json => to_json(event, id).map(|value| value.to_string()),
+            Format::Plain => to_plain(event),
+            Format::Terminal => to_terminal(event),
+        };
+        if let Some(line) = line {
+            self.line(&line);
+        }
+    }
+
+    pub fn own(&mut self, own: &Own<'_>) {
+        let line = match (self.format, own) {
+            (Format::Json, Own::State(state)) => json!({"event": "state", "state": state}).to_string(),
+            (Format::Json, Own::Error { code, message }) => {
+                json!({"event": "error", "code": code, "message": message}).to_string()
+            }
+            (Format::Json, Own::Info(text)) => json!({"event": "info", "text": text}).to_string(),
+            (Format::Json, Own::Who { room, aliases }) => {
+                json!({"event": "who", "room": room, "aliases": aliases}).to_string()
+            }
+            (_, Own::State(_)) => return,
+            (_, Own::Error { message, .. }) => format!("! {}", display_line(message)),
+            (_, Own::Info(text)) => marked(&display_text(text)),
+            (_, Own::Who { room, aliases }) => {
+                let names: Vec<_> = aliases.iter().map(|alias| display_line(alias)).collect();
+                format!("* in {}: {}", display_line(room), names.join(", "))
+            }
+        };
+        self.line(&line);
+    }
+}
+
+/// RFC 3339, in UTC, to the millisecond.
+fn rfc3339(at: Timestamp) -> String {
+    let at = jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    format!("{at:.3}")
+}
+
+/// Hours and minutes where the reader is.
+fn clock(at: Timestamp) -> String {
+    let at = jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    TimeZone::system().to_datetime(at).strftime("%H:%M").to_string()
+}
+
+fn source(source: Source) -> &'static str {
+    match source {
+        Source::Live => "live",
+        Source::Replay => "replay",
+        _ => "history",
+    }
+}
+
+/// The stable interface for scripts: README.md and `--help` promise these fields; new ones may come.
+fn to_json(event: &Event, id: Option<Value>) -> Option<Value> {
+    Some(match event {
+        Event::Connected { alias, session, room } => json!({
+            "event": "connected", "alias": alias.as_str(), "room": room.as_ref().map(|r| r.as_str()),
+            "session": session.to_string(),
+        }),
+        Event::Message(m) => json!({
+            "event": "message", "room": m.room.as_str(), "seq": m.seq.get(), "from": m.from.alias, "text": m.text,
+            "at": rfc3339(m.at), "source": source(m.source),
+        }),
+        Event::Unsupported { room, seq, from, kind, at } => json!({
+            "event": "unsupported", "room": room.as_str(), "seq": seq.get(), "from": from.alias, "kind": kind.0,
+            "at": rfc3339(*at),
+        }),
+        Event::Acked(a) => {
+            let mut ack = json!({
+                "event": "ack", "room": a.room.as_str(), "seq": a.seq.get(), "text": a.text, "at": rfc3339(a.at),
+            });
+            if let Some(replaced) = &a.replaced {
+                ack["replaced"] = json!(replaced);
+            }
+            with_id(ack, id)
+        }
+        Event::Refused { room, code, reason, text } => with_id(
+            json!({
+                "event": "error", "code": code.name(), "message": reason, "room": room.as_str(), "text": text,
+            }),
+            id,
+        ),
+        Event::MemberJoined { room, who } => json!({"event": "joined", "room": room.as_str(), "alias": who.alias}),
+        Event::MemberLeft { room, who } => json!({"event": "left", "room": room.as_str(), "alias": who.alias}),
+        Event::MembersChanged { room, members } => {
+            json!({"event": "members", "room": room.as_str(), "members": members})
+        }
+        Event::Joined { room, head, members, .. } => {
+            json!({"event": "entered", "room": room.as_str(), "head": head.get(), "members": members})
+        }
+        Event::Left { room, code, text } => {
+            json!({"event": "exited", "room": room.as_str(), "code": code.name(), "message": text})
+        }
+        Event::Gap { room, from, to, .. } => {
+            json!({"event": "gap", "room": room.as_str(), "from": from.get(), "to": to.get()})
+        }
+        Event::Overloaded { room } => json!({"event": "overloaded", "room": room.as_str()}),
+        Event::Notice { text, at } => json!({"event": "notice", "text": text, "at": rfc3339(*at)}),
+        Event::ServerError { code, text } => json!({"event": "error", "code": code.name(), "message": text}),
+        _ => return None,
+    })
+}
+
+fn with_id(mut object: Value, id: Option<Value>) -> Value {
+    if let Some(id) = id {
+        object["id"] = id;
+    }
+    object
+}
+
+/// One event as a line; a text's further lines are marked, so that none of them can pass for another event's.
+fn to_plain(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Message(m) => {
+            let alias = display_line(&m.from.alias);
+            format!("[{}] {alias}: {}", display_line(m.room.as_str()), marked(&display_text(&m.text)))
+        }
+        other => note(other)?,
+    })
+}
+
+fn to_terminal(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Message(m) => {
+            let alias = display_line(&m.from.alias);
+            let room = display_line(m.room.as_str());
+            format!("{} [{room}] {alias}: {}", clock(m.at), marked(&display_text(&m.text)))
+        }
+        Event::Acked(a) if a.replaced.is_none() => return None,
+        other => note(other)?,
+    })
+}
+
+/// Everything but messages, the same for both.
+fn note(event: &Event) -> Option<String> {
+    let line = display_line;
+    Some(match event {
+        Event::Connected { alias, room, .. } => {
+            let room = room.as_ref().map(|room| format!(", in {}", line(room.as_str()))).unwrap_or_default();
+            format!("* connected as {}{room}", line(alias.as_str()))
+        }
+        Event::Joined { room, members, .. } => format!("* you are in {} ({members} here)", line(room.as_str())),
+        Event::MemberJoined { room, who } => format!("* {} joined {}", line(&who.alias), line(room.as_str())),
+        Event::MemberLeft { room, who } => format!("* {} left {}", line(&who.alias), line(room.as_str())),
+        Event::MembersChanged { room, members } => format!("* {members} are in {}", line(room.as_str())),
+        Event::Unsupported { room, from, kind, .. } => format!(
+            "* [{}] {} sent something this version can't show (kind {}); update chatnet",
+            line(room.as_str()),
+            line(&from.alias),
+            kind.0
+        ),
+        Event::Acked(a) => {
+            let replaced = a.replaced.as_ref().map(|text| format!("* changed to: {}", marked(&display_text(text))));
+            return replaced;
+        }
+        Event::Refused { reason, .. } => format!("! not sent: {}", line(reason)),
+        Event::Left { room, code, text } if *code == Code::GOODBYE && text.is_empty() => {
+            format!("* you left {}", line(room.as_str()))
+        }
+        Event::Left { room, text, .. } => format!("* you are out of {}: {}", line(room.as_str()), line(text)),
+        Event::Gap { room, from, to, .. } => {
+            format!("! {} messages in {} were missed", to.get() - from.get() + 1, line(room.as_str()))
+        }
+        Event::Overloaded { room } => format!("! messages in {} come faster than they are shown", line(room.as_str())),
+        Event::Notice { text, .. } => format!("* server: {}", marked(&display_text(text))),
+        Event::ServerError { text, .. } => format!("! {}", line(text)),
+        _ => return None,
+    })
+}
+
+/// A text whose second line and those behind it begin with a mark.
+fn marked(text: &str) -> String {
+    text.replace('\n', "\n    | ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_can_forge_a_line_of_somebody_elses() {
+        assert_eq!(marked("a\n[lobby] bob: b"), "a\n    | [lobby] bob: b");
+    }
+
+    #[test]
+    fn times_are_rfc_3339_in_utc() {
+        assert_eq!(rfc3339(Timestamp::from_millis(1_700_000_000_123)), "2023-11-14T22:13:20.123Z");
+        assert_eq!(rfc3339(Timestamp::from_millis(0)), "1970-01-01T00:00:00.000Z");
+    }
+}

@@ -1,0 +1,287 @@
+//! One session: input to the server, events to the output, until one of them ends.
+
+use std::collections::{HashMap, VecDeque};
+
+use chatnet::{Client, CloseReason, ConnectError, Event, Events, Room, SendError};
+use futures::channel::mpsc;
+use futures::{FutureExt, Stream, StreamExt, select_biased};
+use serde_json::Value;
+
+use crate::args::Args;
+use crate::input::{Action, HELP};
+use crate::output::{Output, Own};
+
+/// Why the program ends, as its exit code; `docs` in args.rs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Fine = 0,
+    Connect = 3,
+    Refused = 4,
+    Lost = 5,
+}
+
+/// Connect and talk. The text is for stderr.
+pub async fn run(args: &Args, mut actions: mpsc::Receiver<Action>, output: &mut Output) -> (Exit, Option<String>) {
+    output.own(&Own::State("connecting"));
+    output.flush();
+    let host = if args.host.contains(':') && !args.host.starts_with('[') {
+        format!("[{}]", args.host)
+    } else {
+        args.host.clone()
+    };
+    let mut builder = Client::builder();
+    if let Some(name) = &args.name {
+        builder = builder.alias(name);
+    }
+    if let Some(room) = &args.room {
+        builder = builder.room(room);
+    }
+    let (client, events) = match builder.connect(format!("{host}:{}", args.port)).await {
+        Ok(connected) => connected,
+        Err(e) => return could_not_connect(output, &e),
+    };
+    let mut session = Session { current: client.room(), client, rooms: Vec::new(), ids: HashMap::new(), ended: None };
+    session.rooms.extend(session.current.clone());
+    session.talk(events, &mut actions, output).await
+}
+
+fn could_not_connect(output: &mut Output, e: &ConnectError) -> (Exit, Option<String>) {
+    let (code, exit) = match e {
+        ConnectError::Refused { code, .. } => (code.name(), Exit::Refused),
+        ConnectError::Alias(_) => ("alias_invalid", Exit::Refused),
+        ConnectError::Room(_) => ("room_name_invalid", Exit::Refused),
+        _ => ("connect_failed", Exit::Connect),
+    };
+    let message = match e {
+        ConnectError::Refused { suggestion: Some(free), .. } => format!("{e}; try --name '{free}'"),
+        _ => e.to_string(),
+    };
+    output.own(&Own::Error { code, message: &message });
+    output.own(&Own::State("closed"));
+    output.flush();
+    (exit, Some(message))
+}
+
+struct Session {
+    client: Client,
+    current: Option<Room>,
+    rooms: Vec<Room>,
+    /// Ids that a script gave to its texts: answers come in the order of sending, room by room.
+    ids: HashMap<String, VecDeque<Option<Value>>>,
+    /// The end came while a text waited to be sent.
+    ended: Option<(Exit, Option<String>)>,
+}
+
+/// What a turn of the loop leads to.
+enum Next {
+    On,
+    Quit,
+}
+
+impl Session {
+    async fn talk(
+        &mut self,
+        mut events: Events,
+        actions: &mut mpsc::Receiver<Action>,
+        output: &mut Output,
+    ) -> (Exit, Option<String>) {
+        let mut quitting = false;
+        loop {
+            let client = self.client.clone();
+            let wait = quitting;
+            let flushed = async move { if wait { client.flush().await } else { std::future::pending().await } }.fuse();
+            futures::pin_mut!(flushed);
+            // Events first: what came before the end of the input is shown before the program ends.
+            let next = select_biased! {
+                event = events.next() => match event {
+                    Some(Event::Closed { reason }) => return self.closed(&reason, output),
+                    Some(event) => { self.event(&event, output); Next::On }
+                    None => return self.ended.take().unwrap_or((Exit::Lost, None)),
+                },
+                action = next_action(actions, quitting).fuse() => match action {
+                    Some(action) => self.act(action, &mut events, output).await,
+                    None => Next::Quit,
+                },
+                _ = flushed => {
+                    // The acks' events are there by now.
+                    while let Some(Some(event)) = events.next().now_or_never() {
+                        if let Event::Closed { reason } = &event {
+                            return self.closed(reason, output);
+                        }
+                        self.event(&event, output);
+                    }
+                    self.client.close().await;
+                    output.own(&Own::State("closed"));
+                    output.flush();
+                    return (Exit::Fine, None);
+                }
+            };
+            quitting |= matches!(next, Next::Quit);
+            // One write for all that is there.
+            if events.size_hint().0 == 0 {
+                output.flush();
+            }
+            if !output.is_open() {
+                // Whoever read this is gone: there is nothing to tell and nobody to tell it to.
+                self.client.flush().await;
+                self.client.close().await;
+                return (Exit::Fine, None);
+            }
+        }
+    }
+
+    fn event(&mut self, event: &Event, output: &mut Output) {
+        let room = match event {
+            Event::Acked(acked) => Some(acked.room.as_str()),
+            Event::Refused { room, .. } => Some(room.as_str()),
+            _ => None,
+        };
+        let id = room.and_then(|room| self.ids.get_mut(room)?.pop_front()).flatten();
+        output.event(event, id);
+        if let Event::Connected { .. } = event {
+            output.own(&Own::State("connected"));
+        }
+        if let Event::Left { room, .. } = event {
+            self.rooms.retain(|known| known.name() != room);
+            if self.current.as_ref().is_some_and(|current| current.name() == room) {
+                self.current = self.rooms.last().cloned();
+            }
+        }
+    }
+
+    fn closed(&self, reason: &CloseReason, output: &mut Output) -> (Exit, Option<String>) {
+        let unsent: usize = self.ids.values().map(VecDeque::len).sum();
+        let (code, exit) = match reason {
+            CloseReason::Bye { code, .. } => (code.name(), Exit::Lost),
+            CloseReason::IdleTimeout => ("idle_timeout", Exit::Lost),
+            _ => ("connection_lost", Exit::Lost),
+        };
+        let message = match unsent {
+            0 => reason.to_string(),
+            n => format!("{reason}; {n} messages were not acknowledged and may be missing"),
+        };
+        output.own(&Own::Error { code, message: &message });
+        output.own(&Own::State("closed"));
+        output.flush();
+        (exit, Some(message))
+    }
+
+    async fn act(&mut self, action: Action, events: &mut Events, output: &mut Output) -> Next {
+        match action {
+            Action::Nothing => {}
+            Action::Quit => return Next::Quit,
+            Action::Help => output.own(&Own::Info(HELP)),
+            Action::Wrong(message) => output.own(&Own::Error { code: "usage", message: &message }),
+            Action::Send { text, room, id } => self.send(text, room, id, events, output).await,
+            Action::Join(name) => match self.client.join(&name).await {
+                Ok(room) => {
+                    if !self.rooms.iter().any(|known| known.id() == room.id()) {
+                        self.rooms.push(room.clone());
+                    }
+                    self.current = Some(room);
+                }
+                Err(e) => output.own(&Own::Error { code: "join_failed", message: &format!("{name}: {e}") }),
+            },
+            Action::Switch(name) => match self.find(Some(&name)) {
+                Ok(room) => {
+                    output.own(&Own::Info(&format!("* talking in {}", room.name())));
+                    self.current = Some(room);
+                }
+                Err(message) => output.own(&Own::Error { code: "not_a_member", message: &message }),
+            },
+            Action::Leave(name) => match self.find(name.as_deref()) {
+                Ok(room) => {
+                    if let Err(e) = room.leave().await {
+                        output.own(&Own::Error { code: "leave_failed", message: &e.to_string() });
+                    }
+                }
+                Err(message) => output.own(&Own::Error { code: "not_a_member", message: &message }),
+            },
+            Action::Rooms => {
+                let names: Vec<_> = self.rooms.iter().map(|room| room.name().to_string()).collect();
+                output.own(&Own::Info(&format!("* you are in: {}", names.join(", "))));
+            }
+            Action::Who => self.who(output).await,
+        }
+        Next::On
+    }
+
+    fn find(&self, name: Option<&str>) -> Result<Room, String> {
+        match name {
+            None => self.current.clone().ok_or_else(|| "you are in no room; /join one".to_owned()),
+            Some(name) => {
+                let found = self.rooms.iter().find(|room| room.name().as_str() == name).cloned();
+                found.ok_or_else(|| format!("you are not in {name}; /join {name} first"))
+            }
+        }
+    }
+
+    async fn send(
+        &mut self,
+        mut text: String,
+        room: Option<String>,
+        id: Option<Value>,
+        events: &mut Events,
+        output: &mut Output,
+    ) {
+        let room = match self.find(room.as_deref()) {
+            Ok(room) => room,
+            Err(message) => return output.own(&Own::Error { code: "not_a_member", message: &message }),
+        };
+        loop {
+            match room.try_send(text) {
+                Ok(receipt) => {
+                    drop(receipt);
+                    return self.ids.entry(room.name().to_string()).or_default().push_back(id);
+                }
+                Err(SendError::Full(back)) => {
+                    // Acks are events too: they are shown while this waits for room.
+                    text = back;
+                    match events.next().await {
+                        Some(Event::Closed { reason }) => {
+                            self.ids.entry(room.name().to_string()).or_default().push_back(id);
+                            self.ended = Some(self.closed(&reason, output));
+                            return;
+                        }
+                        Some(event) => self.event(&event, output),
+                        None => return,
+                    }
+                }
+                Err(e) => {
+                    let code = match e {
+                        SendError::TooLarge { .. } => "event_too_large",
+                        SendError::Invalid { .. } => "text_invalid",
+                        _ => "closed",
+                    };
+                    return output.own(&Own::Error { code, message: &e.to_string() });
+                }
+            }
+        }
+    }
+
+    async fn who(&mut self, output: &mut Output) {
+        let room = match self.find(None) {
+            Ok(room) => room,
+            Err(message) => return output.own(&Own::Error { code: "not_a_member", message: &message }),
+        };
+        let (mut aliases, mut after) = (Vec::new(), None);
+        loop {
+            match room.members(after, 100).await {
+                Ok((page, more)) => {
+                    after = page.last().map(|member| member.principal);
+                    aliases.extend(page.into_iter().map(|member| member.alias));
+                    if !more || after.is_none() {
+                        break;
+                    }
+                }
+                Err(e) => return output.own(&Own::Error { code: "who_failed", message: &e.to_string() }),
+            }
+        }
+        aliases.sort();
+        output.own(&Own::Who { room: room.name().as_str(), aliases: &aliases });
+    }
+}
+
+async fn next_action(actions: &mut mpsc::Receiver<Action>, quitting: bool) -> Option<Action> {
+    if quitting { std::future::pending().await } else { actions.next().await }
+}
