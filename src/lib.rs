@@ -1,5 +1,5 @@
-//! chatnet
-#![allow(dead_code, unused_imports)] // while the pieces are put together
+#![doc = include_str!("../README.md")]
+
 mod client;
 mod handler;
 pub mod id;
@@ -13,14 +13,13 @@ mod store;
 pub mod text;
 pub mod transport;
 
-pub use id::{Alias, Lineage, OutboxId, PrincipalId, RoomId, RoomName, Seq, SessionId, Timestamp};
-pub use protocol::{Code, EventKind, PrincipalKind, SkipReason, Source};
-
 pub use client::{
     Acked, Author, ChatMessage, Client, ClientBuilder, ClientHandler, CloseReason, ConnectError, Cursor, Event, Events,
     Receipt, ReceiptError, RequestError, Room, SendError, ServerInfo,
 };
 pub use handler::{Admission, Handler, Interests, Message, Peer, Verdict};
+pub use id::{Alias, Lineage, OutboxId, PrincipalId, RoomId, RoomName, Seq, SessionId, Timestamp};
+pub use protocol::{Code, EventKind, PrincipalKind, SkipReason, Source};
 pub use server::{
     BindError, Counters, HandleError, Page, Published, RoomInfo, Server, ServerBuilder, ServerHandle, SessionInfo,
 };
