@@ -15,7 +15,7 @@ const AHEAD: usize = 256;
 
 /// What a line asks for.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Action {
+pub(crate) enum Action {
     /// Say this, in the current room or another.
     Send {
         text: String,
@@ -36,7 +36,7 @@ pub enum Action {
     Wrong(String),
 }
 
-pub const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 /join ROOM     join a room and talk there
 /room ROOM     talk in another room that you are in
 /rooms         the rooms that you are in
@@ -47,13 +47,13 @@ pub const HELP: &str = "\
 
 /// How lines are read.
 #[derive(Debug, Clone, Copy)]
-pub struct Rules {
-    pub json: bool,
-    pub commands: bool,
+pub(crate) struct Rules {
+    pub(crate) json: bool,
+    pub(crate) commands: bool,
 }
 
 /// Understand a line.
-pub fn parse(line: &[u8], rules: Rules) -> Action {
+pub(crate) fn parse(line: &[u8], rules: Rules) -> Action {
     let Ok(line) = std::str::from_utf8(line) else {
         return Action::Wrong("the line is not valid UTF-8 and was not sent".into());
     };
@@ -112,7 +112,7 @@ fn command(line: &str) -> Action {
 }
 
 /// Read stdin on a thread of its own: reading it blocks, whatever it is.
-pub fn lines(rules: Rules) -> mpsc::Receiver<Action> {
+pub(crate) fn lines(rules: Rules) -> mpsc::Receiver<Action> {
     let (mut sender, receiver) = mpsc::channel(AHEAD);
     std::thread::spawn(move || {
         let mut input = io::stdin().lock();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// How events are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     Plain,
     Json,
     Terminal,
@@ -17,7 +17,7 @@ pub enum Format {
 
 /// Something to show that is no event of the library's.
 #[derive(Debug, Clone)]
-pub enum Own<'a> {
+pub(crate) enum Own<'a> {
     State(&'a str),
     Error {
         code: &'a str,
@@ -34,7 +34,7 @@ pub enum Own<'a> {
 
 /// Writes to stdout.
 #[derive(Debug)]
-pub struct Output {
+pub(crate) struct Output {
     format: Format,
     out: io::BufWriter<io::Stdout>,
     /// Nobody reads any more.
@@ -42,16 +42,16 @@ pub struct Output {
 }
 
 impl Output {
-    pub fn new(format: Format) -> Self {
+    pub(crate) fn new(format: Format) -> Self {
         Self { format, out: io::BufWriter::new(io::stdout()), broken: false }
     }
 
     /// False once nobody reads any more.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         !self.broken
     }
 
-    pub fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         self.broken |= self.out.flush().is_err();
     }
 
@@ -60,7 +60,7 @@ impl Output {
     }
 
     /// Show an event; `id` is what the script gave the text that it answers.
-    pub fn event(&mut self, event: &Event, id: Option<Value>) {
+    pub(crate) fn event(&mut self, event: &Event, id: Option<Value>) {
         let line = match self.format {
             Format::Json => to_json(event, id).map(|value| value.to_string()),
             Format::Plain => to_plain(event),
@@ -71,7 +71,7 @@ impl Output {
         }
     }
 
-    pub fn own(&mut self, own: &Own<'_>) {
+    pub(crate) fn own(&mut self, own: &Own<'_>) {
         let line = match (self.format, own) {
             (Format::Json, Own::State(state)) => json!({"event": "state", "state": state}).to_string(),
             (Format::Json, Own::Error { code, message }) => {

@@ -13,7 +13,7 @@ use crate::output::{Output, Own};
 
 /// Why the program ends, as its exit code; `docs` in args.rs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     Fine = 0,
     Connect = 3,
     Refused = 4,
@@ -21,7 +21,11 @@ pub enum Exit {
 }
 
 /// Connect and talk. The text is for stderr.
-pub async fn run(args: &Args, mut actions: mpsc::Receiver<Action>, output: &mut Output) -> (Exit, Option<String>) {
+pub(crate) async fn run(
+    args: &Args,
+    mut actions: mpsc::Receiver<Action>,
+    output: &mut Output,
+) -> (Exit, Option<String>) {
     output.own(&Own::State("connecting"));
     output.flush();
     let host = if args.host.contains(':') && !args.host.starts_with('[') {

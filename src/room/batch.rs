@@ -45,11 +45,6 @@ impl Run {
         self.marks.len()
     }
 
-    /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.marks.is_empty()
-    }
-
     /// Bytes of all bodies together.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.len()
@@ -65,14 +60,6 @@ impl Run {
         let (kind, end) = self.marks[i];
         (kind, &self.bytes[start..end as usize])
     }
-
-    /// Keep only the bodies from the `i`th on.
-    #[must_use]
-    pub(crate) fn tail(&self, i: usize) -> Run {
-        let mut rest = Run::default();
-        self.iter().skip(i).for_each(|(kind, body)| rest.push(kind, body));
-        rest
-    }
 }
 
 /// Events that are to be appended to a room's log, all of them or none.
@@ -85,6 +72,7 @@ pub(crate) struct NewBatch {
     /// The session that published them; none for the application.
     pub(crate) origin: Option<SessionId>,
     /// The publisher's number of the first one; none for the application.
+    #[expect(dead_code, reason = "a store that outlives the process keeps it in the event's transaction")]
     pub(crate) publish: Option<PublishId>,
     /// Their bodies.
     pub(crate) events: Run,
@@ -101,31 +89,10 @@ pub(crate) struct Batch {
     pub(crate) new: NewBatch,
 }
 
-/// One event of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct EventRef<'a> {
-    /// Its number in the room.
-    pub(crate) seq: Seq,
-    /// What sort of event.
-    pub(crate) kind: EventKind,
-    /// Its body.
-    pub(crate) body: &'a [u8],
-}
-
 impl Batch {
     /// The last event's number.
     pub(crate) fn last(&self) -> Seq {
         Seq::new(self.first.get() + self.new.events.len() as u64 - 1)
-    }
-
-    /// The events in order.
-    pub(crate) fn events(&self) -> impl ExactSizeIterator<Item = EventRef<'_>> {
-        let first = self.first.get();
-        self.new.events.iter().enumerate().map(move |(i, (kind, body))| EventRef {
-            seq: Seq::new(first + i as u64),
-            kind,
-            body,
-        })
     }
 
     /// Append this batch to `out` as a `Deliver` frame of version 1.

@@ -7,7 +7,7 @@ mod presence;
 mod publishers;
 mod tail;
 
-pub(crate) use batch::{Author, Batch, EventRef, NewBatch, PublishId, Run};
+pub(crate) use batch::{Author, Batch, NewBatch, PublishId, Run};
 pub(crate) use members::Members;
 pub(crate) use presence::{Change, Diff, Due, PresenceLog};
 pub(crate) use publishers::{Epoch, Offer, Publishers, Taken};

@@ -29,8 +29,8 @@ pub(crate) enum Lookup {
     CaughtUp,
     /// This chunk comes next; it may begin before the cursor.
     Next(Arc<Chunk>),
-    /// What comes next is no longer in the tail; the oldest event there is this one.
-    Lost { oldest: Seq },
+    /// What comes next is no longer in the tail.
+    Lost,
 }
 
 impl Tail {
@@ -44,19 +44,9 @@ impl Tail {
         self.head
     }
 
-    /// The last event that is in a chunk; those after it are about to be flushed.
-    pub(crate) fn sealed(&self) -> Seq {
-        self.sealed
-    }
-
     /// The oldest event that is still in the ring; the next one to come if the ring is empty.
     pub(crate) fn oldest(&self) -> Seq {
         self.chunks.front().map_or(self.sealed.next(), |chunk| chunk.before.next())
-    }
-
-    /// Bytes that the ring occupies, about.
-    pub(crate) fn weight(&self) -> usize {
-        self.weight
     }
 
     /// Take a batch that the store has numbered: the next one of this room.
@@ -103,7 +93,7 @@ impl Tail {
         }
         let oldest = self.oldest();
         if cursor.next() < oldest {
-            return Lookup::Lost { oldest };
+            return Lookup::Lost;
         }
         let i = self.chunks.partition_point(|chunk| chunk.last <= cursor);
         self.chunks.get(i).map_or(Lookup::CaughtUp, |chunk| Lookup::Next(Arc::clone(chunk)))
@@ -272,13 +262,14 @@ mod tests {
             tail.seal();
         }
         assert!(matches!(tail.after(Seq::ZERO), Lookup::Next(c) if c.before == Seq::ZERO));
-        let freed = tail.trim(tail.weight() / 2);
+        let freed = tail.trim(tail.weight / 2);
         assert!(freed > 0);
-        let Lookup::Lost { oldest } = tail.after(Seq::ZERO) else { panic!("the cursor is still in the ring") };
+        assert!(matches!(tail.after(Seq::ZERO), Lookup::Lost));
+        let oldest = tail.oldest();
         assert!(matches!(tail.after(Seq::new(oldest.get() - 1)), Lookup::Next(_)));
         assert!(matches!(tail.after(Seq::new(20)), Lookup::CaughtUp));
         tail.trim(0);
-        assert!(matches!(tail.after(Seq::new(19)), Lookup::Lost { oldest } if oldest == Seq::new(21)));
+        assert!(matches!(tail.after(Seq::new(19)), Lookup::Lost) && tail.oldest() == Seq::new(21));
     }
 
     #[test]
@@ -298,7 +289,7 @@ mod tests {
     fn open_events_become_visible_only_when_sealed() {
         let mut tail = Tail::new(Seq::ZERO);
         tail.push(batch(1, 1, 1));
-        assert_eq!((tail.head(), tail.sealed()), (Seq::new(1), Seq::ZERO));
+        assert_eq!((tail.head(), tail.sealed), (Seq::new(1), Seq::ZERO));
         assert!(matches!(tail.after(Seq::ZERO), Lookup::CaughtUp));
         tail.seal();
         assert!(matches!(tail.after(Seq::ZERO), Lookup::Next(_)));

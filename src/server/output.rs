@@ -384,7 +384,7 @@ fn gather_one(
         } else {
             match member.room.after(cursor) {
                 Lookup::CaughtUp => return Gathered::CaughtUp,
-                Lookup::Lost { .. } => return Gathered::Lost,
+                Lookup::Lost => return Gathered::Lost,
                 Lookup::Next(chunk) => chunk,
             }
         };

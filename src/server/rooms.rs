@@ -1,6 +1,6 @@
 //! The rooms there are, and who is in them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::conn::Conn;
 use crate::id::{RoomId, RoomName, Seq};
 use crate::protocol::message::Person;
-use crate::room::{Author, Batch, Chunk, Diff, Due, Lookup, Members, PresenceLog, Publishers, Tail};
+use crate::room::{Author, Chunk, Diff, Due, Lookup, Members, PresenceLog, Publishers, Tail};
 
 /// However many rooms share the budget, each keeps so many bytes of tail.
 const MIN_TAIL_BYTES: usize = 64 * 1024;
@@ -213,7 +213,7 @@ pub(super) struct Rooms {
 
 #[derive(Debug, Default)]
 struct Map {
-    by_name: std::collections::BTreeMap<RoomName, Arc<Room>>,
+    by_name: BTreeMap<RoomName, Arc<Room>>,
 }
 
 /// The server has as many rooms as it takes.
@@ -224,10 +224,6 @@ impl Rooms {
     /// At most `max` rooms, whose tails take about `tail_bytes` together.
     pub(super) fn new(max: usize, tail_bytes: usize) -> Self {
         Self { max, tail_bytes, map: Mutex::default() }
-    }
-
-    pub(super) fn find(&self, name: &RoomName) -> Option<Arc<Room>> {
-        self.map.lock().by_name.get(name).cloned()
     }
 
     /// The room of this name, made if there is none.

@@ -1,5 +1,5 @@
 //! A client that speaks frames and nothing more, for tests that look at the wire; and a server to talk to.
-#![allow(dead_code)] // each test crate uses its part
+#![allow(dead_code, unreachable_pub)] // each test crate uses its part
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,0 +1,99 @@
+//! The architecture, checked: which part of `src/` may know which. Arrows point down only.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each part, and the parts that it may import.
+const MAP: &[(&str, &[&str])] = &[
+    ("id", &["text"]),
+    ("text", &[]),
+    ("protocol", &["id"]),
+    ("limit", &["id"]),
+    ("room", &["id", "protocol"]),
+    ("session", &["id", "text", "protocol", "room"]),
+    ("rt", &[]),
+    ("store", &["id", "protocol", "room"]),
+    ("transport", &[]),
+    ("handler", &["id", "protocol"]),
+    ("server", &["id", "text", "protocol", "limit", "room", "session", "rt", "store", "transport", "handler"]),
+    ("client", &["id", "text", "protocol", "session", "rt", "transport"]),
+];
+
+/// What pure parts do without. Locks and clocks are arguments or the caller's.
+const PURE: &[&str] = &["id", "text", "protocol", "limit", "room", "session"];
+const IMPURE: &[&str] =
+    &["async_std", "async_io", "parking_lot", "Mutex", "RwLock", "std::net::Tcp", "async fn", "::now()"];
+
+/// Every part's sources, without their tests.
+fn sources() -> BTreeMap<String, Vec<(PathBuf, String)>> {
+    fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, files);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    let mut parts: BTreeMap<String, Vec<(PathBuf, String)>> = BTreeMap::new();
+    for file in files {
+        let inner = file.strip_prefix(&root).unwrap();
+        let part = inner.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned();
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
+        let code = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        parts.entry(part).or_default().push((file, code));
+    }
+    parts.remove("lib");
+    parts
+}
+
+#[test]
+fn parts_import_downwards_only() {
+    for (part, files) in sources() {
+        let (_, allowed) =
+            MAP.iter().find(|(name, _)| *name == part).unwrap_or_else(|| panic!("{part} is not on the map"));
+        for (file, code) in files {
+            for (i, _) in code.match_indices("crate::") {
+                let rest = &code[i + "crate::".len()..];
+                let to: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let fine = to == part || allowed.contains(&to.as_str());
+                assert!(fine, "{} imports crate::{to}, which {part} may not", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn pure_parts_have_no_clock_no_socket_and_no_lock() {
+    for (part, files) in sources().into_iter().filter(|(part, _)| PURE.contains(&part.as_str())) {
+        for (file, code) in files {
+            for word in IMPURE {
+                assert!(!code.contains(word), "{} of the pure part {part} has {word}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn only_rt_names_the_runtime() {
+    for (file, code) in sources().into_iter().filter(|(part, _)| part != "rt").flat_map(|(_, files)| files) {
+        for word in ["async_std", "async_io", "event_listener", "socket2"] {
+            assert!(!code.contains(word), "{} names {word}", file.display());
+        }
+    }
+}
+
+#[test]
+fn files_stay_small() {
+    for (file, code) in sources().into_values().flatten() {
+        // The transcription of the protocol's messages is one list, whatever its length.
+        let max = if file.ends_with("protocol/message.rs") { 900 } else { 600 };
+        assert!(code.lines().count() <= max, "{} has more than {max} lines: split it by concept", file.display());
+    }
+}
