@@ -399,3 +399,161 @@ fn gather_one(
         items.push(Item { member: index, chunk, spans: start..spans.len() });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::conn::{Conn, Link};
+    use super::super::rooms::{Room, Rooms};
+    use super::*;
+    use crate::id::{Alias, PrincipalId, RoomName, Timestamp};
+    use crate::protocol::message::{Deliver, EventKind, Kind, Notice, PrincipalKind};
+    use crate::protocol::{decode, encode, frame};
+    use crate::room::{Author, Batch, NewBatch, Run};
+    use crate::rt::Signal;
+    use std::time::Instant;
+
+    const OWN: u64 = 3;
+
+    /// Two rooms with this connection in them, whose tails hold events of others and, as every third, its own.
+    struct Scene {
+        rooms: Vec<Arc<Room>>,
+        members: Vec<Arc<Member>>,
+        conn: Arc<Conn>,
+        queue: Mutex<Queue>,
+        output: Output,
+        sent: Vec<u8>,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let registry = Rooms::new(10, 1 << 20);
+            let conn = Arc::new(Conn::new(None, Link::Stream(Signal::default()), 1));
+            let rooms: Vec<_> =
+                ["a", "b"].iter().map(|name| registry.open(&RoomName::parse(name).unwrap(), true).unwrap()).collect();
+            let author = Arc::new(author(1));
+            let members = rooms.iter().map(|room| room.enter(&conn, &author, |_| ()).unwrap().member).collect();
+            let (queue, output) = (Mutex::default(), Output::default());
+            Self { rooms, members, conn, queue, output, sent: Vec::new() }
+        }
+
+        fn append(&self, room: usize, count: u64) -> Vec<Arc<Chunk>> {
+            let room = &self.rooms[room];
+            for _ in 0..count {
+                let mut state = room.lock();
+                let first = state.tail.head().next();
+                let own = first.get() % OWN == 0;
+                let mut events = Run::default();
+                events.push(EventKind::TEXT, format!("event {first}").as_bytes());
+                let origin = Some(if own { self.conn.id } else { SessionId::from_bytes([9; 16]) });
+                let new = NewBatch { room: room.id, author: Arc::new(author(2)), origin, publish: None, events };
+                state.tail.push(Arc::new(Batch { first, at: Timestamp::default(), new }));
+            }
+            room.flush(Instant::now(), 1 << 20).chunks
+        }
+
+        fn control(&self, text: &str) {
+            encode(&Notice { text: text.into(), at: 0 }, &mut self.queue.lock().control);
+        }
+
+        /// One round through a transport that takes `cut` bytes and then no more.
+        fn round(&mut self, fresh: Option<(usize, &[Arc<Chunk>])>, cut: usize) -> Pumped {
+            let (sent, mut left) = (&mut self.sent, cut);
+            let mut sink = |bufs: &[IoSlice<'_>]| {
+                let before = sent.len();
+                for buf in bufs {
+                    let n = buf.len().min(left);
+                    sent.extend_from_slice(&buf[..n]);
+                    left -= n;
+                }
+                if sent.len() == before { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(sent.len() - before) }
+            };
+            let fresh = fresh.map(|(i, chunks)| Fresh { member: &self.members[i], chunks });
+            self.output.round(self.conn.id, &self.queue, fresh, &mut sink, &mut Written::default())
+        }
+
+        /// What was sent: seqs by room, and how many control frames.
+        fn received(&self) -> (Vec<Vec<u64>>, usize) {
+            let (mut seqs, mut notices, mut rest) = (vec![Vec::new(), Vec::new()], 0, &self.sent[..]);
+            while let Some((frame, used)) = frame::split(rest, 1 << 20).unwrap() {
+                if frame.header.kind == Kind::Deliver.0 {
+                    let deliver: Deliver = decode(frame.body).unwrap();
+                    let room = self.rooms.iter().position(|room| room.id == deliver.room).unwrap();
+                    seqs[room].push(deliver.seq.get());
+                } else {
+                    decode::<Notice>(frame.body).unwrap();
+                    notices += 1;
+                }
+                rest = &rest[used..];
+            }
+            assert!(rest.is_empty(), "a frame was left unfinished");
+            (seqs, notices)
+        }
+    }
+
+    fn author(n: u8) -> Author {
+        let principal = PrincipalId::from_bytes([n; 16]);
+        Author { principal, kind: PrincipalKind::Guest, alias: Alias::parse("ada").unwrap() }
+    }
+
+    fn others(count: u64) -> Vec<u64> {
+        (1..=count).filter(|n| n % OWN != 0).collect()
+    }
+
+    #[test]
+    fn a_write_cut_at_any_byte_loses_doubles_and_mixes_nothing() {
+        let whole = {
+            let mut scene = Scene::new();
+            let chunks = scene.append(0, 7);
+            scene.control("first");
+            assert!(matches!(scene.round(Some((0, &chunks)), usize::MAX), Pumped::Idle));
+            scene.sent.len()
+        };
+        for first in 0..=whole {
+            for then in [1, 2, 7, 50, 113, usize::MAX] {
+                let mut scene = Scene::new();
+                let chunks = scene.append(0, 7);
+                scene.control("first");
+                scene.round(Some((0, &chunks)), first);
+                // While it is blocked, more comes: control, another room, the same room.
+                scene.control("second");
+                let other = scene.append(1, 4);
+                scene.round(Some((1, &other)), 0);
+                let more = scene.append(0, 5);
+                scene.round(Some((0, &more)), 0);
+                let mut rounds = 0;
+                loop {
+                    scene.output.unblock();
+                    if matches!(scene.round(None, then), Pumped::Idle) {
+                        break;
+                    }
+                    rounds += 1;
+                    assert!(rounds < 10_000, "it never ends (cut {first}, then {then})");
+                }
+                assert_eq!(scene.received(), (vec![others(12), others(4)], 2), "cut {first}, then {then}");
+                assert_eq!(scene.members[0].cursor(), Seq::new(12));
+            }
+        }
+    }
+
+    #[test]
+    fn a_session_that_has_ended_finishes_its_frame_and_sends_control_but_nothing_of_a_room() {
+        let mut scene = Scene::new();
+        let chunks = scene.append(0, 7);
+        scene.round(Some((0, &chunks)), 10);
+        scene.output.mute();
+        scene.control("bye");
+        scene.output.unblock();
+        assert!(matches!(scene.round(None, usize::MAX), Pumped::Idle));
+        assert_eq!(scene.received(), (vec![vec![1], vec![]], 1));
+    }
+
+    #[test]
+    fn behind_left_nothing_of_the_room_is_written() {
+        let mut scene = Scene::new();
+        let chunks = scene.append(0, 2);
+        scene.members[0].leave();
+        scene.control("left");
+        scene.round(Some((0, &chunks)), usize::MAX);
+        assert_eq!(scene.received(), (vec![vec![], vec![]], 1));
+    }
+}

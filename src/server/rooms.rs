@@ -87,6 +87,11 @@ impl Member {
         self.gone.load(Ordering::SeqCst)
     }
 
+    /// It is out of the room: nothing of the room is written for it from here on.
+    pub(super) fn leave(&self) {
+        self.gone.store(true, Ordering::SeqCst);
+    }
+
     /// Note how far the application at the other end has read.
     pub(super) fn read_up_to(&self, seq: Seq) {
         self.progress.fetch_max(seq.get(), Ordering::Relaxed);
@@ -246,7 +251,7 @@ impl Rooms {
         // The registry first: nobody opens the room while it is being ended.
         let mut map = self.map.lock();
         let mut state = room.lock();
-        member.gone.store(true, Ordering::SeqCst);
+        member.leave();
         let (_, principal_gone) = state.members.remove(member.author.principal, member.conn.id)?;
         if principal_gone {
             state.publishers.forget(member.author.principal);
