@@ -441,7 +441,7 @@ mod tests {
             for _ in 0..count {
                 let mut state = room.lock();
                 let first = state.tail.head().next();
-                let own = first.get() % OWN == 0;
+                let own = first.get().is_multiple_of(OWN);
                 let mut events = Run::default();
                 events.push(EventKind::TEXT, format!("event {first}").as_bytes());
                 let origin = Some(if own { self.conn.id } else { SessionId::from_bytes([9; 16]) });
