@@ -9,7 +9,7 @@ mod room;
 mod rt;
 mod server;
 mod session;
-mod store;
+pub mod store;
 pub mod text;
 pub mod transport;
 

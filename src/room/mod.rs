@@ -7,8 +7,9 @@ mod presence;
 mod publishers;
 mod tail;
 
-pub(crate) use batch::{Author, Batch, NewBatch, PublishId, Run};
+pub use batch::{Author, Batch, NewBatch, PublishId, Run};
 pub(crate) use members::Members;
 pub(crate) use presence::{Change, Diff, Due, PresenceLog};
-pub(crate) use publishers::{Epoch, Offer, Publishers, Taken};
+pub use publishers::Taken;
+pub(crate) use publishers::{Epoch, Offer, Publishers};
 pub(crate) use tail::{Chunk, Lookup, Tail};

@@ -10,12 +10,15 @@ const MAX_RUNS: usize = 64;
 
 /// Consecutive numbers that became consecutive events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Taken {
-    pub(crate) n: u64,
-    pub(crate) count: u64,
+pub struct Taken {
+    /// The first number.
+    pub n: u64,
+    /// How many.
+    pub count: u64,
     /// The first one's place; 0 if it is no longer known.
-    pub(crate) seq: Seq,
-    pub(crate) at: Timestamp,
+    pub seq: Seq,
+    /// Their time.
+    pub at: Timestamp,
 }
 
 /// Outboxes that one principal may have in one room: each is remembered, so a client can't have any number of them.

@@ -17,7 +17,7 @@ use crate::protocol::PrincipalKind;
 use crate::room::Author;
 use crate::rt::{self, Listener, TaskGroup};
 use crate::session::handshake::EVENT_OVERHEAD;
-use crate::store::{DynLog, MemoryLog};
+use crate::store::{DynLog, Log, MemoryStore};
 
 /// What may be set.
 #[derive(Debug)]
@@ -167,9 +167,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Keep events in another store. For tests of what happens when a store fails.
-    #[cfg(test)]
-    pub(super) fn store(mut self, store: impl crate::store::Log) -> Self {
+    /// Where rooms and what must outlive the process are kept. Default: a [`MemoryStore`], which ends with it.
+    pub fn store(mut self, store: impl Log) -> Self {
         self.store = Some(Arc::new(store));
         self
     }
@@ -239,7 +238,7 @@ impl ServerBuilder {
             kind: PrincipalKind::App,
             alias: Alias::parse("server").expect("it is a valid alias"),
         };
-        let store = self.store.unwrap_or_else(|| Arc::new(MemoryLog::new(self.room_log_bytes, self.log_bytes)));
+        let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(self.room_log_bytes, self.log_bytes)));
         let shared = Arc::new(Shared {
             store,
             handler: self.handler,

@@ -15,7 +15,7 @@ use crate::protocol::Code;
 use crate::protocol::message::{Ack, Body, Refused};
 use crate::room::{Author, Batch, Epoch, NewBatch, PublishId, Run, Taken};
 use crate::rt::{self, Gate, Signal};
-use crate::store::StoreError;
+use crate::store::{Commit, StoreError};
 
 /// Bytes that may wait for the committer; beyond, readers wait.
 const QUEUE_BYTES: usize = 8 * 1024 * 1024;
@@ -180,8 +180,11 @@ impl Pending {
         }
         let Pending { batches, entries } = std::mem::take(self);
         let (batches, entries) = admit(batches, entries);
-        let appended =
-            if batches.is_empty() { Ok(Vec::new()) } else { shared.store.append(batches, Clock::timestamp()).await };
+        let appended = if batches.is_empty() {
+            Ok(Vec::new())
+        } else {
+            shared.store.append(Commit { changes: Vec::new(), batches, now: Clock::timestamp() }).await
+        };
         match appended {
             Ok(appended) => tell(shared, entries, appended),
             Err(e) => {
@@ -326,70 +329,4 @@ fn refused(publish: &Publish, code: Code, text: String, retry_after_ms: Option<u
 pub(super) fn ack(room: RoomId, outbox: OutboxId, taken: Taken, replaced: Option<Body>) -> Ack {
     let Taken { n, count, seq, at } = taken;
     Ack { room, outbox, n, count: count as u32, seq, at: Timestamp::as_millis(at), replaced }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use futures::executor::block_on;
-
-    use super::*;
-    use crate::id::Lineage;
-    use crate::store::{Log, MemoryLog, ReadPage};
-    use crate::{Client, Server, transport::memory};
-
-    /// Fails as long as it is told to.
-    #[derive(Debug, Clone)]
-    struct Flaky {
-        inner: Arc<MemoryLog>,
-        fail: Arc<AtomicBool>,
-    }
-
-    impl Log for Flaky {
-        fn lineage(&self) -> Lineage {
-            Log::lineage(&*self.inner)
-        }
-
-        async fn append(&self, batches: Vec<NewBatch>, now: Timestamp) -> Result<Vec<Arc<Batch>>, StoreError> {
-            // The first failure is the last one: the retry finds a store that works again.
-            if self.fail.swap(false, Ordering::SeqCst) {
-                return Err(StoreError("the disk is full".into()));
-            }
-            Log::append(&*self.inner, batches, now).await
-        }
-
-        async fn read(&self, room: RoomId, after: Seq, max_bytes: usize) -> Result<ReadPage, StoreError> {
-            Log::read(&*self.inner, room, after, max_bytes).await
-        }
-
-        async fn forget(&self, room: RoomId) -> Result<(), StoreError> {
-            Log::forget(&*self.inner, room).await
-        }
-    }
-
-    #[test]
-    fn what_a_failing_store_did_not_keep_is_not_acked_and_comes_again_in_order() {
-        let fail = Arc::new(AtomicBool::new(false));
-        let store = Flaky { inner: Arc::new(MemoryLog::new(1 << 20, 1 << 20)), fail: Arc::clone(&fail) };
-        let server = Server::builder().store(store).build().unwrap();
-        let handle = server.handle();
-        let (near, far) = memory::pair(1 << 16);
-        let serving = async { handle.serve_connection(far).await.unwrap() };
-        let talking = async {
-            let (ada, _) = Client::builder().alias("ada").connect_over(near).await.unwrap();
-            let room = ada.room().unwrap();
-            assert_eq!(room.send("kept").await.unwrap().await.unwrap().seq.get(), 1);
-            fail.store(true, Ordering::SeqCst);
-            let receipts = ["a", "b", "c"].map(|text| room.try_send(text).unwrap());
-            let mut seqs = Vec::new();
-            for receipt in receipts {
-                seqs.push(receipt.await.unwrap().seq.get());
-            }
-            assert_eq!(seqs, [2, 3, 4]);
-            assert!(!fail.load(Ordering::SeqCst), "the store failed once");
-            ada.close().await;
-        };
-        block_on(async { futures::join!(serving, talking) });
-    }
 }

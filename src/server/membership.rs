@@ -127,7 +127,14 @@ pub(super) fn take_out(shared: &Arc<Shared>, member: &Arc<Member>) {
         Some(room) => {
             let shared_ = Arc::clone(shared);
             shared.engine.spawn(async move {
-                if let Err(e) = shared_.store.forget(room).await {
+                if let Err(e) = shared_
+                    .store
+                    .append(crate::store::Commit {
+                        changes: vec![crate::store::Change::DropRoom(room)],
+                        ..Default::default()
+                    })
+                    .await
+                {
                     tracing::error!(%room, "an ended room's log could not be dropped: {e}");
                 }
             });

@@ -5,16 +5,25 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{Log, ReadPage, StoreError};
-use crate::id::{Lineage, RoomId, Seq, Timestamp};
-use crate::room::{Batch, NewBatch};
+use super::{
+    Change, Commit, Extent, Log, OutboxRecord, ReadPage, Retention, SearchPage, Snapshot, StoreError, StoreErrorKind,
+};
+use crate::id::{Lineage, OutboxId, RoomId, Seq, Timestamp};
+use crate::protocol::EventKind;
+use crate::room::{Batch, Taken};
 
 /// However many rooms share the budget, each keeps about so many bytes.
 const MIN_ROOM_BYTES: usize = 16 * 1024;
 
+/// Runs of an outbox whose place is remembered.
+const MAX_RUNS: usize = 64;
+
+/// Outboxes that a room remembers; the ones that published longest ago go first.
+const MAX_OUTBOXES: usize = 65_536;
+
 /// A store that lives as long as the process.
 #[derive(Debug)]
-pub(crate) struct MemoryLog {
+pub struct MemoryStore {
     lineage: Lineage,
     total_bytes: usize,
     room_bytes: usize,
@@ -27,112 +36,252 @@ struct Room {
     at: Timestamp,
     batches: VecDeque<Arc<Batch>>,
     bytes: usize,
+    outboxes: HashMap<OutboxId, Outbox>,
 }
 
-impl MemoryLog {
-    /// Keep about `room_bytes` of each room, and about `total_bytes` of all rooms together.
-    pub(crate) fn new(room_bytes: usize, total_bytes: usize) -> Self {
+#[derive(Debug, Default)]
+struct Outbox {
+    decided: u64,
+    taken: VecDeque<Taken>,
+    /// The room's head when it published last.
+    used: Seq,
+}
+
+impl MemoryStore {
+    /// Keep about `room_bytes` of each room, and about `total_bytes` of all rooms together (but 16 KiB of each, however
+    /// many there are).
+    pub fn new(room_bytes: usize, total_bytes: usize) -> Self {
         Self { lineage: Lineage::random(), total_bytes, room_bytes, rooms: Mutex::default() }
+    }
+
+    fn with<T>(&self, room: RoomId, f: impl FnOnce(&Room) -> T) -> Option<T> {
+        self.rooms.lock().get(&room).map(f)
     }
 }
 
-impl Log for MemoryLog {
+impl Room {
+    fn trimmed(&self) -> Seq {
+        self.batches.front().map_or(self.head, |oldest| Seq::new(oldest.first.get() - 1))
+    }
+
+    fn take(&mut self, batch: &Arc<Batch>) {
+        let Some(publish) = batch.new.publish else { return };
+        let count = batch.new.events.len() as u64;
+        let outbox = self.outbox(publish.outbox);
+        outbox.decided = outbox.decided.max(publish.n + count - 1);
+        outbox.used = batch.first;
+        outbox.taken.push_back(Taken { n: publish.n, count, seq: batch.first, at: batch.at });
+        if outbox.taken.len() > MAX_RUNS {
+            outbox.taken.pop_front();
+        }
+    }
+
+    fn outbox(&mut self, id: OutboxId) -> &mut Outbox {
+        if self.outboxes.len() >= MAX_OUTBOXES && !self.outboxes.contains_key(&id) {
+            // Seldom enough to be paid by those who make so many.
+            let mut used: Vec<Seq> = self.outboxes.values().map(|outbox| outbox.used).collect();
+            let (_, &mut median, _) = used.select_nth_unstable(MAX_OUTBOXES / 2);
+            self.outboxes.retain(|_, outbox| outbox.used > median);
+        }
+        self.outboxes.entry(id).or_default()
+    }
+
+    fn drop_oldest(&mut self) -> bool {
+        if self.batches.len() <= 1 {
+            return false;
+        }
+        self.bytes -= self.batches.pop_front().map_or(0, |old| old.weight());
+        true
+    }
+}
+
+impl Log for MemoryStore {
     fn lineage(&self) -> Lineage {
         self.lineage
     }
 
-    async fn append(&self, batches: Vec<NewBatch>, now: Timestamp) -> Result<Vec<Arc<Batch>>, StoreError> {
+    async fn load(&self) -> Result<Snapshot, StoreError> {
+        Ok(Snapshot::default())
+    }
+
+    async fn append(&self, commit: Commit) -> Result<Vec<Arc<Batch>>, StoreError> {
         let mut rooms = self.rooms.lock();
-        let mut appended = Vec::with_capacity(batches.len());
-        for new in batches {
+        for change in commit.changes {
+            match change {
+                Change::DropRoom(room) => drop(rooms.remove(&room)),
+                Change::Used { room, outbox, n } => {
+                    let room = rooms.entry(room).or_default();
+                    let head = room.head;
+                    let outbox = room.outbox(outbox);
+                    (outbox.decided, outbox.used) = (outbox.decided.max(n), head);
+                }
+                _ => {}
+            }
+        }
+        let mut appended = Vec::with_capacity(commit.batches.len());
+        for new in commit.batches {
+            if new.events.is_empty() {
+                return Err(StoreError::new(StoreErrorKind::Other, "a batch has no events"));
+            }
             let count = rooms.len().max(1);
             let room = rooms.entry(new.room).or_default();
             let first = room.head.next();
             room.head = Seq::new(room.head.get() + new.events.len() as u64);
             // The clock of the machine may be set back; a room's times never are.
-            room.at = room.at.max(now);
+            room.at = room.at.max(commit.now);
             let batch = Arc::new(Batch { first, at: room.at, new });
+            room.take(&batch);
             room.bytes += batch.weight();
             room.batches.push_back(Arc::clone(&batch));
             let cap = self.room_bytes.min((self.total_bytes / count).max(MIN_ROOM_BYTES));
-            while room.bytes > cap && room.batches.len() > 1 {
-                room.bytes -= room.batches.pop_front().map_or(0, |old| old.weight());
-            }
+            while room.bytes > cap && room.drop_oldest() {}
             appended.push(batch);
         }
         Ok(appended)
     }
 
     async fn read(&self, room: RoomId, after: Seq, max_bytes: usize) -> Result<ReadPage, StoreError> {
-        let rooms = self.rooms.lock();
-        let Some(room) = rooms.get(&room) else { return Ok(ReadPage::default()) };
-        let start = room.batches.partition_point(|batch| batch.last() <= after);
-        let mut page = ReadPage::default();
-        let mut bytes = 0;
-        for batch in room.batches.iter().skip(start) {
-            if bytes > 0 && bytes + batch.new.events.bytes() > max_bytes {
-                break;
+        let page = self.with(room, |room| {
+            let start = room.batches.partition_point(|batch| batch.last() <= after);
+            let mut page = ReadPage::default();
+            let mut bytes = 0;
+            for batch in room.batches.iter().skip(start) {
+                if bytes > 0 && bytes + batch.new.events.bytes() > max_bytes {
+                    break;
+                }
+                bytes += batch.new.events.bytes().max(1);
+                page.batches.push(Arc::clone(batch));
             }
-            bytes += batch.new.events.bytes().max(1);
-            page.batches.push(Arc::clone(batch));
-        }
-        page.trimmed = page.batches.first().filter(|b| b.first > after.next()).map(|b| Seq::new(b.first.get() - 1));
-        Ok(page)
+            let first = page.batches.first().map_or(room.head.next(), |batch| batch.first);
+            page.trimmed = (first > after.next() && room.trimmed() > after).then(|| Seq::new(first.get() - 1));
+            page
+        });
+        Ok(page.unwrap_or_default())
     }
 
-    async fn forget(&self, room: RoomId) -> Result<(), StoreError> {
-        self.rooms.lock().remove(&room);
-        Ok(())
+    async fn read_back(
+        &self,
+        room: RoomId,
+        before: Seq,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<ReadPage, StoreError> {
+        let page = self.with(room, |room| {
+            let trimmed = room.trimmed();
+            let mut page = ReadPage { trimmed: (trimmed > Seq::ZERO).then_some(trimmed), batches: Vec::new() };
+            let end = room.batches.partition_point(|batch| batch.first < before);
+            let (mut left, mut bytes) = (limit as u64, 0);
+            for batch in room.batches.range(..end).rev() {
+                let last = Seq::new(batch.last().get().min(before.get() - 1));
+                let first = Seq::new(batch.first.get().max((last.get() + 1).saturating_sub(left)));
+                let part = batch.part(first, last);
+                if left == 0 || bytes > 0 && bytes + part.new.events.bytes() > max_bytes {
+                    break;
+                }
+                left -= part.new.events.len() as u64;
+                bytes += part.new.events.bytes().max(1);
+                page.batches.push(part);
+            }
+            page.batches.reverse();
+            page
+        });
+        Ok(page.unwrap_or_default())
+    }
+
+    async fn extent(&self, room: RoomId) -> Result<Extent, StoreError> {
+        let extent = self.with(room, |room| Extent { trimmed: room.trimmed(), head: room.head, at: room.at });
+        Ok(extent.unwrap_or_default())
+    }
+
+    async fn seq_at(&self, room: RoomId, at: Timestamp) -> Result<Seq, StoreError> {
+        let seq = self.with(room, |room| {
+            let i = room.batches.partition_point(|batch| batch.at < at);
+            room.batches.get(i).map_or(room.head.next(), |batch| batch.first)
+        });
+        Ok(seq.unwrap_or(Seq::ZERO.next()))
+    }
+
+    async fn search(&self, room: RoomId, query: &str, before: Seq, limit: usize) -> Result<SearchPage, StoreError> {
+        let words: Vec<String> = query.split_whitespace().map(str::to_lowercase).collect();
+        let page = self.with(room, |room| {
+            let mut page = SearchPage::default();
+            if words.is_empty() {
+                return page;
+            }
+            for batch in room.batches.iter().rev() {
+                for (i, (kind, body)) in batch.new.events.iter().enumerate().rev() {
+                    let seq = Seq::new(batch.first.get() + i as u64);
+                    if seq >= before || kind != EventKind::TEXT || !matches(body, &words) {
+                        continue;
+                    }
+                    if page.hits.len() == limit {
+                        page.more = true;
+                        return page;
+                    }
+                    page.hits.push(batch.part(seq, seq));
+                }
+            }
+            page
+        });
+        Ok(page.unwrap_or_default())
+    }
+
+    async fn outbox(&self, room: RoomId, outbox: OutboxId) -> Result<Option<OutboxRecord>, StoreError> {
+        let record = self.with(room, |room| {
+            let outbox = room.outboxes.get(&outbox)?;
+            Some(OutboxRecord { decided: outbox.decided, last: outbox.taken.back().copied() })
+        });
+        Ok(record.flatten())
+    }
+
+    async fn taken(&self, room: RoomId, outbox: OutboxId, n: u64) -> Result<Option<Taken>, StoreError> {
+        let taken = self.with(room, |room| {
+            let runs = &room.outboxes.get(&outbox)?.taken;
+            let run = runs.iter().rev().find(|run| (run.n..run.n + run.count).contains(&n))?;
+            Some(Taken { n, count: 1, seq: Seq::new(run.seq.get() + (n - run.n)), at: run.at })
+        });
+        Ok(taken.flatten())
+    }
+
+    async fn trim(&self, room: RoomId, keep: Retention, now: Timestamp) -> Result<Seq, StoreError> {
+        let mut rooms = self.rooms.lock();
+        let Some(room) = rooms.get_mut(&room) else { return Ok(Seq::ZERO) };
+        let oldest = keep.max_age.map(|age| now.as_millis().saturating_sub(age.as_millis() as i64));
+        loop {
+            let events = room.head.get() - room.trimmed().get();
+            let bytes: usize = room.batches.iter().map(|batch| batch.new.events.bytes()).sum();
+            let old = room.batches.front().zip(oldest).is_some_and(|(batch, oldest)| batch.at.as_millis() < oldest);
+            let over = keep.max_events.is_some_and(|max| events > max)
+                || keep.max_bytes.is_some_and(|max| bytes as u64 > max)
+                || old;
+            if !over || !room.drop_oldest() {
+                return Ok(room.trimmed());
+            }
+        }
+    }
+
+    async fn redact(&self, room: RoomId, seq: Seq, kind: EventKind, body: &[u8]) -> Result<bool, StoreError> {
+        let mut rooms = self.rooms.lock();
+        let Some(room) = rooms.get_mut(&room) else { return Ok(false) };
+        let i = room.batches.partition_point(|batch| batch.last() < seq);
+        let Some(batch) = room.batches.get_mut(i).filter(|batch| batch.first <= seq) else { return Ok(false) };
+        let (before, after) = (batch.weight(), Arc::new(batch.redacted(seq, kind, body)));
+        room.bytes = room.bytes + after.weight() - before;
+        *batch = after;
+        Ok(true)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::id::{Alias, PrincipalId};
-    use crate::protocol::{EventKind, PrincipalKind};
-    use crate::room::{Author, Run};
-    use futures::executor::block_on;
-
-    fn new(room: RoomId, text: &str) -> NewBatch {
-        let mut events = Run::default();
-        events.push(EventKind::TEXT, text.as_bytes());
-        let author = Author {
-            principal: PrincipalId::from_bytes([1; 16]),
-            kind: PrincipalKind::App,
-            alias: Alias::parse("app").unwrap(),
-        };
-        NewBatch { room, author: Arc::new(author), origin: None, publish: None, events }
-    }
-
-    #[test]
-    fn a_clock_set_back_never_sets_a_room_back() {
-        let (log, room) = (MemoryLog::new(1 << 20, 1 << 20), RoomId::random());
-        let at = |ms| block_on(log.append(vec![new(room, "x")], Timestamp::from_millis(ms))).unwrap()[0].at.as_millis();
-        assert_eq!([at(100), at(50), at(120)], [100, 100, 120]);
-    }
-
-    #[test]
-    fn the_oldest_events_make_room_and_a_reader_is_told_what_is_gone() {
-        let (log, room) = (MemoryLog::new(4096, 1 << 20), RoomId::random());
-        for _ in 0..100 {
-            block_on(log.append(vec![new(room, &"x".repeat(100))], Timestamp::default())).unwrap();
-        }
-        let page = block_on(log.read(room, Seq::new(3), 1 << 20)).unwrap();
-        let trimmed = page.trimmed.expect("100 events of 100 bytes don't fit into 4 KiB");
-        assert_eq!(page.batches[0].first, trimmed.next());
-        assert_eq!(page.batches.last().unwrap().last(), Seq::new(100));
-        assert!(block_on(log.read(room, trimmed, 1)).unwrap().trimmed.is_none());
-        assert_eq!(block_on(log.read(room, trimmed, 1)).unwrap().batches.len(), 1, "one at least");
-    }
-
-    #[test]
-    fn seqs_have_no_gaps_and_a_forgotten_room_begins_again() {
-        let (log, room) = (MemoryLog::new(1 << 20, 1 << 20), RoomId::random());
-        let two = block_on(log.append(vec![new(room, "a"), new(room, "b")], Timestamp::default())).unwrap();
-        assert_eq!([two[0].first.get(), two[1].first.get()], [1, 2]);
-        block_on(log.forget(room)).unwrap();
-        let one = block_on(log.append(vec![new(room, "c")], Timestamp::default())).unwrap();
-        assert_eq!(one[0].first.get(), 1);
-    }
+/// Whether a text has all words; one that ends with `*` as the beginning of one.
+fn matches(body: &[u8], words: &[String]) -> bool {
+    let text = String::from_utf8_lossy(body).to_lowercase();
+    let mut parts = text.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty());
+    let parts: Vec<&str> = parts.by_ref().collect();
+    words.iter().all(|word| match word.strip_suffix('*') {
+        Some(head) => parts.iter().any(|part| part.starts_with(head)),
+        None => word
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|piece| !piece.is_empty())
+            .all(|piece| parts.contains(&piece)),
+    })
 }
