@@ -1,0 +1,418 @@
+//! Frames as released versions sent them, byte for byte, in `v1.hex`. Lines are added there and never changed: an old
+//! peer's bytes have to mean the same for ever.
+//!
+//! To add one: a row in [`rows`], then run the test; it prints the lines that `v1.hex` lacks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chatnet::id::{Lineage, OutboxId, PrincipalId, RoomId, Seq, SessionId};
+use chatnet::protocol::event::{DeliverHead, PublishRef, encode_deliver};
+use chatnet::protocol::frame::{self, Header};
+use chatnet::protocol::message::*;
+use chatnet::protocol::{Class, Code, Message, decode, encode, to_frame};
+
+const FILE: &str = include_str!("v1.hex");
+
+const ROOM: RoomId = RoomId::from_bytes([0xaa; 16]);
+const OUTBOX: OutboxId = OutboxId::from_bytes([0xbb; 16]);
+const ADA: PrincipalId = PrincipalId::from_bytes([0xcc; 16]);
+const BOB: PrincipalId = PrincipalId::from_bytes([0xcd; 16]);
+const SESSION: SessionId = SessionId::from_bytes([0xdd; 16]);
+const LINEAGE: Lineage = Lineage::from_bytes([0xee; 16]);
+/// 2023-11-14T22:13:20.123Z.
+const AT: i64 = 1_700_000_000_123;
+
+/// A frame of the file, and what it means.
+struct Row {
+    name: &'static str,
+    kind: Kind,
+    class: Class,
+    /// The frame as this version's encoder makes it, if it still makes this one.
+    made: Option<Vec<u8>>,
+    /// Whether a body reads as the message.
+    reads: Box<dyn Fn(&[u8]) -> Result<bool, String>>,
+}
+
+/// A frame that the encoder makes of this message, and that reads as it.
+fn both<M: Message + PartialEq + 'static>(name: &'static str, message: M) -> Row {
+    let made = Some(to_frame(&message));
+    Row { made, ..read(name, message) }
+}
+
+/// A frame that reads as this message, and that the encoder makes differently: another version's.
+fn read<M: Message + PartialEq + 'static>(name: &'static str, message: M) -> Row {
+    let reads = move |body: &[u8]| decode::<M>(body).map(|m| m == message).map_err(|e| e.to_string());
+    Row { name, kind: M::KIND, class: M::CLASS, made: None, reads: Box::new(reads) }
+}
+
+fn rows() -> Vec<Row> {
+    vec![
+        both(
+            "hello",
+            Hello {
+                magic: MAGIC.to_vec().into(),
+                min_version: 1,
+                max_version: 1,
+                capabilities: vec![],
+                max_body: 131_072,
+                agent: "x".into(),
+            },
+        ),
+        both(
+            "hello with capabilities",
+            Hello {
+                magic: MAGIC.to_vec().into(),
+                min_version: 1,
+                max_version: 300,
+                capabilities: vec!["zip".into(), "ümlaut".into()],
+                max_body: 20_480,
+                agent: String::new(),
+            },
+        ),
+        both(
+            "welcome",
+            Welcome {
+                version: 1,
+                capabilities: vec![],
+                max_body: 132_096,
+                max_event: 65_536,
+                heartbeat_ms: 15_000,
+                mechanisms: vec!["guest".into()],
+                server: "chatnet".into(),
+                lineage: LINEAGE,
+                default_room: "lobby".into(),
+            },
+        ),
+        both("auth", Auth { mechanism: "guest".into(), data: b"ada".to_vec().into() }),
+        both("auth without a wish", Auth { mechanism: "guest".into(), data: vec![].into() }),
+        both("challenge", Challenge { data: vec![0, 1, 0xff].into() }),
+        both("authenticated", Authenticated { principal: ADA, kind: PrincipalKind::Guest, alias: "ada".into() }),
+        both("attach", Attach { token: None, cursors: vec![], more: false }),
+        both(
+            "attach with a token and cursors",
+            Attach {
+                token: Some(vec![1; 32].into()),
+                cursors: vec![Cursor { lineage: LINEAGE, room: ROOM, seq: Seq::new(4711) }],
+                more: true,
+            },
+        ),
+        both("attached", Attached { session: SESSION, resumed: false, token: None, reason: None, grace_ms: 0 }),
+        both(
+            "attached with everything",
+            Attached {
+                session: SESSION,
+                resumed: true,
+                token: Some(vec![2; 32].into()),
+                reason: Some(Code::AUTH_FAILED),
+                grace_ms: 60_000,
+            },
+        ),
+        both("ping", Ping { nonce: 1 }),
+        both("pong", Pong { nonce: u64::MAX }),
+        both(
+            "error",
+            ErrorReply {
+                code: Code::NO_SUCH_ROOM,
+                text: "no such room".into(),
+                request: Some(7),
+                fatal: false,
+                retry_after_ms: None,
+                suggestion: None,
+            },
+        ),
+        both(
+            "error with a suggestion",
+            ErrorReply {
+                code: Code::ALIAS_IN_USE,
+                text: "in use".into(),
+                request: None,
+                fatal: true,
+                retry_after_ms: Some(5000),
+                suggestion: Some("ada2".into()),
+            },
+        ),
+        both("bye", Bye { code: Code::GOODBYE, text: String::new(), retry_after_ms: None }),
+        both("bye for a while", Bye { code: Code::SHUTTING_DOWN, text: "later".into(), retry_after_ms: Some(250) }),
+        both("credit", Credit { class: 2, bytes: 262_144 }),
+        both("join", Join { request: 1, name: "den".into() }),
+        both("join the default room", Join { request: u32::MAX, name: String::new() }),
+        both(
+            "joined",
+            Joined { request: 1, room: ROOM, name: "den".into(), head: Seq::new(41), presence: 9, count: 3 },
+        ),
+        both("leave", Leave { request: 2, room: ROOM }),
+        both("left", Left { request: 0, room: ROOM, code: Code::DISCONNECTED, text: "out".into() }),
+        both(
+            "publish",
+            Publish {
+                room: ROOM,
+                outbox: OUTBOX,
+                n: 1,
+                bodies: vec![Body::text("hi"), Body::text("ho")],
+                expected: None,
+            },
+        ),
+        both(
+            "publish on a condition",
+            Publish {
+                room: ROOM,
+                outbox: OUTBOX,
+                n: 1000,
+                bodies: vec![Body { kind: EventKind(200), bytes: vec![0xff, 0] }],
+                expected: Some(Seq::new(41)),
+            },
+        ),
+        both("ack", Ack { room: ROOM, outbox: OUTBOX, n: 1, count: 2, seq: Seq::new(42), at: AT, replaced: None }),
+        both(
+            "ack of a changed text",
+            Ack {
+                room: ROOM,
+                outbox: OUTBOX,
+                n: 3,
+                count: 1,
+                seq: Seq::new(44),
+                at: -1,
+                replaced: Some(Body::text("d***")),
+            },
+        ),
+        both(
+            "refused",
+            Refused {
+                room: ROOM,
+                outbox: OUTBOX,
+                n: 3,
+                code: Code::MESSAGE_REFUSED,
+                text: "no spam".into(),
+                permanent: true,
+                retry_after_ms: None,
+            },
+        ),
+        both(
+            "refused for now",
+            Refused {
+                room: ROOM,
+                outbox: OUTBOX,
+                n: 3,
+                code: Code::BUSY,
+                text: "later".into(),
+                permanent: false,
+                retry_after_ms: Some(100),
+            },
+        ),
+        both("deliver", deliver(None, None)),
+        bulk("deliver as replay", Source::Replay, None),
+        bulk("deliver own as history", Source::History, Some(7)),
+        both("skipped", Skipped { room: ROOM, from: Seq::new(1), to: Seq::new(300), reason: 1 }),
+        both("progress", Progress { rooms: vec![RoomProgress { room: ROOM, seq: Seq::new(42) }] }),
+        both("hold", Hold { room: ROOM }),
+        both("seek", Seek { room: ROOM, after: Seq::new(42) }),
+        both(
+            "presence",
+            Presence {
+                room: ROOM,
+                version: 12,
+                from: 9,
+                count: 3,
+                joined: vec![person(ADA, "ada", 11)],
+                left: vec![person(BOB, "bob", 12)],
+                partial: false,
+            },
+        ),
+        both("members", Members { request: 3, room: ROOM, after: None, limit: 100 }),
+        both("members behind one", Members { request: 3, room: ROOM, after: Some(ADA), limit: 1 }),
+        both(
+            "members page",
+            MembersPage {
+                request: 3,
+                room: ROOM,
+                version: 12,
+                members: vec![person(ADA, "ada", 0), person(BOB, "bob", 0)],
+                more: true,
+            },
+        ),
+        both("notice", Notice { text: "we close".into(), at: AT }),
+        // What other versions and other authors make of it.
+        read("ping of a later version", Ping { nonce: 1 }),
+        read(
+            "bye with null for what is absent",
+            Bye { code: Code::GOODBYE, text: String::new(), retry_after_ms: None },
+        ),
+        read(
+            "error with an unknown code",
+            ErrorReply {
+                code: Code(999),
+                text: String::new(),
+                request: None,
+                fatal: false,
+                retry_after_ms: None,
+                suggestion: None,
+            },
+        ),
+        read(
+            "authenticated as something new",
+            Authenticated { principal: ADA, kind: PrincipalKind::Other(77), alias: "ada".into() },
+        ),
+    ]
+}
+
+/// A `Deliver` that waits for credits.
+fn bulk(name: &'static str, source: Source, own: Option<u64>) -> Row {
+    let message = deliver(Some(source.to_u8()), own);
+    let made = Some(quick_deliver(&message));
+    Row { class: Class::BULK, made, ..read(name, message) }
+}
+
+/// A `Deliver` as the hot path makes it.
+fn quick_deliver(message: &Deliver) -> Vec<u8> {
+    let Deliver { room, seq, principal, kind, alias, at, events, source, own } = message;
+    let source = Source::from_u8(source.unwrap_or(0));
+    let head =
+        DeliverHead { room: *room, seq: *seq, principal: *principal, kind: *kind, alias, at: *at, source, own: *own };
+    let mut made = Vec::new();
+    encode_deliver(&head, events.iter().map(|e| (e.kind, e.at_delta, e.bytes.as_slice())), &mut made);
+    made
+}
+
+fn deliver(source: Option<u8>, own: Option<u64>) -> Deliver {
+    let event = |at_delta, text: &str| Delivered { kind: EventKind::TEXT, at_delta, bytes: text.as_bytes().to_vec() };
+    Deliver {
+        room: ROOM,
+        seq: Seq::new(42),
+        principal: ADA,
+        kind: PrincipalKind::Guest,
+        alias: "ada".into(),
+        at: AT,
+        events: vec![event(0, "hi"), event(5, "ho")],
+        source,
+        own: own.map(|n| OwnPublish { outbox: OUTBOX, n }),
+    }
+}
+
+fn person(principal: PrincipalId, alias: &str, version: u64) -> Person {
+    Person { principal, kind: PrincipalKind::Guest, alias: alias.into(), version }
+}
+
+/// The file's frames by name: a name at the start of a line, its bytes in the indented ones below; `;` begins a comment.
+fn file() -> BTreeMap<&'static str, Vec<u8>> {
+    let mut frames: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
+    let mut name = None;
+    for line in FILE.lines() {
+        let text = line.split(';').next().unwrap().trim_end();
+        if text.starts_with(' ') {
+            let digits: Vec<u8> = text.bytes().filter(|b| *b != b' ').collect();
+            let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).expect(line);
+            frames.get_mut(name.expect("a name comes first")).unwrap().extend(digits.chunks(2).map(byte));
+        } else if !text.is_empty() {
+            name = Some(text);
+            assert!(frames.insert(text, Vec::new()).is_none(), "{text:?} is there twice");
+        }
+    }
+    frames
+}
+
+fn cut(bytes: &[u8]) -> (Header, &[u8]) {
+    let (frame, used) = frame::split(bytes, u32::MAX).unwrap().expect("the frame is whole");
+    assert_eq!(used, bytes.len(), "there is more than one frame");
+    (frame.header, frame.body)
+}
+
+/// A frame as lines for the file.
+fn lines(name: &str, frame: &[u8]) -> String {
+    let (header, body) = cut(frame);
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let head = format!("{} {} {} {}", hex(&frame[..4]), hex(&frame[4..6]), hex(&frame[6..7]), hex(&frame[7..8]));
+    let kind = Kind(header.kind).name().unwrap_or("?");
+    let body: String = body.chunks(32).map(|chunk| format!("    {}\n", hex(chunk))).collect();
+    format!("{name}\n    {head} ; {} bytes, {kind}\n    ; {}\n{body}", header.length, minicbor::display(&frame[8..]))
+}
+
+#[test]
+fn every_frame_that_was_ever_sent_still_means_the_same_and_is_still_sent_so() {
+    let file = file();
+    let mut wrong = String::new();
+    for row in rows() {
+        let Some(bytes) = file.get(row.name) else {
+            match &row.made {
+                Some(made) => wrong += &format!("v1.hex lacks:\n{}", lines(row.name, made)),
+                None => wrong += &format!("v1.hex lacks {:?}\n", row.name),
+            }
+            continue;
+        };
+        let (header, body) = cut(bytes);
+        assert_eq!((header.kind, header.class, header.flags), (row.kind.0, row.class, 0), "{}", row.name);
+        assert_eq!((row.reads)(body), Ok(true), "{} no longer reads as what it meant", row.name);
+        if let Some(made) = row.made.filter(|made| made != bytes) {
+            wrong +=
+                &format!("{:?} is encoded differently from what v1.hex has:\n{}", row.name, lines(row.name, &made));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    let known: BTreeSet<_> = rows().iter().map(|row| row.name).collect();
+    let rowless: Vec<_> = file.keys().filter(|name| !known.contains(*name)).collect();
+    assert!(rowless.is_empty(), "frames without a row that says what they mean: {rowless:?}");
+}
+
+#[test]
+fn every_kind_has_a_frame() {
+    let there: BTreeSet<u16> = rows().iter().map(|row| row.kind.0).collect();
+    let missing: Vec<_> = (0..=u16::MAX).filter(|k| !there.contains(k)).filter_map(|k| Kind(k).name()).collect();
+    assert!(missing.is_empty(), "no golden frame of {missing:?}");
+}
+
+/// What a later version may add, a peer of this one reads over: the frames of the file with more elements at the end.
+#[test]
+fn elements_that_a_later_version_adds_change_nothing() {
+    // More than any message has; null is what a known optional element may be.
+    const ELEMENTS: usize = 20;
+    let file = file();
+    for row in rows().into_iter().filter(|row| row.made.is_some()) {
+        let (_, body) = cut(&file[row.name]);
+        let count = usize::from(body[0] - 0x80);
+        let mut later = vec![0x80 + ELEMENTS as u8 + 3];
+        later.extend_from_slice(&body[1..]);
+        later.resize(later.len() + ELEMENTS - count, 0xf6);
+        // A map, a tagged text, an array of open length.
+        later.extend_from_slice(&[0xa1, 0x01, 0x02, 0xc1, 0x61, 0x78, 0x9f, 0x01, 0xff]);
+        assert_eq!((row.reads)(&later), Ok(true), "{}", row.name);
+        let absent = &later[..later.len() - 9];
+        assert!((row.reads)(absent).is_err(), "{} with elements announced and not there", row.name);
+    }
+}
+
+/// The hot path has an encoder and a decoder of its own for the same bytes.
+#[test]
+fn the_short_cuts_of_the_hot_path_speak_the_same_language() {
+    let file = file();
+    assert_eq!(lines("deliver", &quick_deliver(&deliver(None, None))), lines("deliver", &file["deliver"]));
+    for (name, source, own) in [("deliver as replay", 1, None), ("deliver own as history", 2, Some(7))] {
+        let whole = to_frame(&deliver(Some(source), own));
+        assert_eq!(cut(&whole).1, cut(&file[name]).1, "{name}");
+    }
+    for name in ["publish", "publish on a condition"] {
+        let (_, body) = cut(&file[name]);
+        let whole: Publish = decode(body).unwrap();
+        let quick = PublishRef::decode(body).unwrap();
+        let bodies = quick.bodies().map(|(kind, bytes)| Body { kind, bytes: bytes.to_vec() }).collect();
+        let Publish { room, outbox, n, expected, .. } = whole.clone();
+        assert_eq!((quick.room, quick.outbox, quick.n, quick.expected), (room, outbox, n, expected));
+        assert_eq!(whole, Publish { bodies, ..whole.clone() });
+    }
+}
+
+/// Frames behind each other in one buffer are cut where they were joined.
+#[test]
+fn a_whole_file_of_frames_is_read_in_one_go() {
+    let file = file();
+    let stream: Vec<u8> = file.values().flatten().copied().collect();
+    let mut rest = stream.as_slice();
+    let mut again = Vec::new();
+    while let Some((frame, used)) = frame::split(rest, 4096).unwrap() {
+        again.push(rest[..used].to_vec());
+        assert_eq!(frame.body.len() + frame::HEADER_LEN, used);
+        rest = &rest[used..];
+    }
+    assert_eq!(again, file.into_values().collect::<Vec<_>>());
+    let mut appended = vec![1, 2, 3];
+    encode(&Ping { nonce: 1 }, &mut appended);
+    assert_eq!(appended[3..], to_frame(&Ping { nonce: 1 }), "what was in the buffer before stays");
+}
