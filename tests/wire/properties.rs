@@ -1,0 +1,396 @@
+//! What holds for all messages, all bytes and all ways to cut a stream. proptest prints the seed of a failure.
+
+use bytes::{BufMut, BytesMut};
+use chatnet::id::Seq;
+use chatnet::protocol::codec::{CodecError, FrameCodec, OwnedFrame};
+use chatnet::protocol::event::{DeliverHead, PublishRef, encode_deliver};
+use chatnet::protocol::frame::{self, HEADER_LEN, Header};
+use chatnet::protocol::message::*;
+use chatnet::protocol::{Class, Code, Message, decode, encode};
+use futures::io::AsyncRead;
+use futures::{FutureExt, StreamExt};
+use futures_codec::{Decoder, Encoder, FramedRead};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+/// A limit that the random frames stay below.
+const MAX: u32 = 1 << 20;
+
+macro_rules! ids {
+    ($($name:ident = $id:ident;)*) => {
+        $(fn $name() -> impl Strategy<Value = chatnet::id::$id> {
+            any::<[u8; 16]>().prop_map(chatnet::id::$id::from_bytes)
+        })*
+    };
+}
+
+ids! {
+    room = RoomId;
+    outbox = OutboxId;
+    principal = PrincipalId;
+    session = SessionId;
+    lineage = Lineage;
+}
+
+fn seq() -> impl Strategy<Value = Seq> {
+    any::<u64>().prop_map(Seq::new)
+}
+
+fn code() -> impl Strategy<Value = Code> {
+    any::<u16>().prop_map(Code)
+}
+
+fn kind() -> impl Strategy<Value = PrincipalKind> {
+    any::<u8>().prop_map(PrincipalKind::from_u8)
+}
+
+fn event_kind() -> impl Strategy<Value = EventKind> {
+    any::<u8>().prop_map(EventKind)
+}
+
+fn text() -> impl Strategy<Value = String> {
+    ".{0,40}"
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    vec(any::<u8>(), 0..300)
+}
+
+fn body() -> impl Strategy<Value = Body> {
+    (event_kind(), bytes()).prop_map(|(kind, bytes)| Body { kind, bytes })
+}
+
+fn person() -> impl Strategy<Value = Person> {
+    (principal(), kind(), text(), any::<u64>()).prop_map(|(principal, kind, alias, version)| Person {
+        principal,
+        kind,
+        alias,
+        version,
+    })
+}
+
+fn delivered() -> impl Strategy<Value = Delivered> {
+    (event_kind(), any::<u32>(), bytes()).prop_map(|(kind, at_delta, bytes)| Delivered { kind, at_delta, bytes })
+}
+
+fn own() -> impl Strategy<Value = OwnPublish> {
+    (outbox(), any::<u64>()).prop_map(|(outbox, n)| OwnPublish { outbox, n })
+}
+
+/// Each message, and what its fields may be. Add a message here and the properties hold for it too.
+macro_rules! messages {
+    ($($message:ident { $($field:ident: $values:expr),+ $(,)? })*) => {
+        /// The bytes of one frame of any kind, header and body as they were meant.
+        fn any_frame() -> impl Strategy<Value = Vec<u8>> {
+            let kinds: Vec<BoxedStrategy<Vec<u8>>> = vec![$(
+                ($($values,)+).prop_map(|($($field,)+)| {
+                    let mut frame = Vec::new();
+                    encode(&$message { $($field),+ }, &mut frame);
+                    frame
+                }).boxed()
+            ),*];
+            proptest::strategy::Union::new(kinds)
+        }
+
+        /// Read a body as every message there is.
+        fn read_as_everything(body: &[u8]) {
+            $(let _ = decode::<$message>(body);)*
+            if let Ok(publish) = PublishRef::decode(body) {
+                assert_eq!(publish.bodies().count() as u64, publish.count(), "what was checked can be read");
+            }
+        }
+
+        proptest! {
+            $(#[test]
+            #[allow(non_snake_case)]
+            fn $message($($field in $values),+) {
+                round_trip($message { $($field),+ })?;
+            })*
+        }
+
+        #[test]
+        fn every_kind_has_its_values() {
+            let there = [$($message::KIND),*];
+            for kind in (0..=u16::MAX).map(Kind).filter(|kind| kind.name().is_some()) {
+                assert!(there.contains(&kind), "no values for {:?}", kind.name());
+            }
+        }
+    };
+}
+
+messages! {
+    Hello {
+        magic: bytes().prop_map(Into::into), min_version: any::<u16>(), max_version: any::<u16>(),
+        capabilities: vec(text(), 0..5), max_body: any::<u32>(), agent: text(),
+    }
+    Welcome {
+        version: any::<u16>(), capabilities: vec(text(), 0..5), max_body: any::<u32>(), max_event: any::<u32>(),
+        heartbeat_ms: any::<u32>(), mechanisms: vec(text(), 0..5), server: text(), lineage: lineage(),
+        default_room: text(),
+    }
+    Auth { mechanism: text(), data: bytes().prop_map(Into::into) }
+    Challenge { data: bytes().prop_map(Into::into) }
+    Authenticated { principal: principal(), kind: kind(), alias: text() }
+    Attach {
+        token: option::of(bytes().prop_map(Into::into)),
+        cursors: vec((lineage(), room(), seq()).prop_map(|(lineage, room, seq)| Cursor { lineage, room, seq }), 0..5),
+        more: any::<bool>(),
+    }
+    Attached {
+        session: session(), resumed: any::<bool>(), token: option::of(bytes().prop_map(Into::into)),
+        reason: option::of(code()), grace_ms: any::<u32>(),
+    }
+    Ping { nonce: any::<u64>() }
+    Pong { nonce: any::<u64>() }
+    ErrorReply {
+        code: code(), text: text(), request: option::of(any::<u32>()), fatal: any::<bool>(),
+        retry_after_ms: option::of(any::<u32>()), suggestion: option::of(text()),
+    }
+    Bye { code: code(), text: text(), retry_after_ms: option::of(any::<u32>()) }
+    Credit { class: any::<u8>(), bytes: any::<u64>() }
+    Join { request: any::<u32>(), name: text() }
+    Joined {
+        request: any::<u32>(), room: room(), name: text(), head: seq(), presence: any::<u64>(), count: any::<u32>(),
+    }
+    Leave { request: any::<u32>(), room: room() }
+    Left { request: any::<u32>(), room: room(), code: code(), text: text() }
+    Publish {
+        room: room(), outbox: outbox(), n: any::<u64>(), bodies: vec(body(), 0..6), expected: option::of(seq()),
+    }
+    Ack {
+        room: room(), outbox: outbox(), n: any::<u64>(), count: any::<u32>(), seq: seq(), at: any::<i64>(),
+        replaced: option::of(body()),
+    }
+    Refused {
+        room: room(), outbox: outbox(), n: any::<u64>(), code: code(), text: text(), permanent: any::<bool>(),
+        retry_after_ms: option::of(any::<u32>()),
+    }
+    Deliver {
+        room: room(), seq: seq(), principal: principal(), kind: kind(), alias: text(), at: any::<i64>(),
+        events: vec(delivered(), 0..6), source: option::of(any::<u8>()), own: option::of(own()),
+    }
+    Skipped { room: room(), from: seq(), to: seq(), reason: any::<u8>() }
+    Progress { rooms: vec((room(), seq()).prop_map(|(room, seq)| RoomProgress { room, seq }), 0..6) }
+    Hold { room: room() }
+    Seek { room: room(), after: seq() }
+    Presence {
+        room: room(), version: any::<u64>(), from: any::<u64>(), count: any::<u32>(), joined: vec(person(), 0..4),
+        left: vec(person(), 0..4), partial: any::<bool>(),
+    }
+    Members { request: any::<u32>(), room: room(), after: option::of(principal()), limit: any::<u32>() }
+    MembersPage {
+        request: any::<u32>(), room: room(), version: any::<u64>(), members: vec(person(), 0..4), more: any::<bool>(),
+    }
+    Notice { text: text(), at: any::<i64>() }
+}
+
+fn round_trip<M: Message + PartialEq + std::fmt::Debug>(message: M) -> Result<(), TestCaseError> {
+    let mut bytes = b"before".to_vec();
+    encode(&message, &mut bytes);
+    let (frame, used) = frame::split(&bytes[6..], MAX).unwrap().expect("it is whole");
+    prop_assert_eq!(used, bytes.len() - 6);
+    prop_assert_eq!(
+        frame.header,
+        Header { length: frame.body.len() as u32, kind: M::KIND.0, class: M::CLASS, flags: 0 }
+    );
+    prop_assert_eq!(decode::<M>(frame.body).unwrap(), message);
+    for cut in 0..frame.body.len() {
+        prop_assert!(decode::<M>(&frame.body[..cut]).is_err(), "a body cut at {} was taken for whole", cut);
+    }
+    Ok(())
+}
+
+/// All frames of a buffer, cut by the library's one rule.
+fn split_all(mut bytes: &[u8]) -> Vec<OwnedFrame> {
+    let mut frames = Vec::new();
+    while let Some((frame, used)) = frame::split(bytes, MAX).unwrap() {
+        frames.push(OwnedFrame { header: frame.header, body: frame.body.to_vec().into() });
+        bytes = &bytes[used..];
+    }
+    assert!(bytes.is_empty());
+    frames
+}
+
+/// A stream that gives away so many bytes each time, and then the rest.
+struct Portions {
+    bytes: Vec<u8>,
+    sizes: Vec<usize>,
+}
+
+impl Portions {
+    fn take(&mut self, max: usize) -> Vec<u8> {
+        let size = self.sizes.pop().unwrap_or(usize::MAX).min(max).min(self.bytes.len());
+        self.bytes.drain(..size).collect()
+    }
+}
+
+impl AsyncRead for Portions {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        buf: &mut [u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        let taken = self.take(buf.len());
+        buf[..taken.len()].copy_from_slice(&taken);
+        std::task::Poll::Ready(Ok(taken.len()))
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_cutting_of_a_stream_gives_the_same_frames(
+        frames in vec(any_frame(), 1..6),
+        sizes in vec(prop_oneof![1usize..12, 1usize..600], 0..200),
+    ) {
+        let bytes = frames.concat();
+        let whole = split_all(&bytes);
+        prop_assert_eq!(whole.len(), frames.len());
+
+        // By hand: what is left over waits for the next portion.
+        let mut portions = Portions { bytes: bytes.clone(), sizes: sizes.clone() };
+        let (mut carry, mut seen) = (Vec::new(), Vec::new());
+        while !portions.bytes.is_empty() {
+            carry.extend(portions.take(usize::MAX));
+            while let Some((frame, used)) = frame::split(&carry, MAX).unwrap() {
+                seen.push(OwnedFrame { header: frame.header, body: frame.body.to_vec().into() });
+                carry.drain(..used);
+            }
+        }
+        prop_assert_eq!(&seen, &whole);
+
+        // By the codec, over its own buffer and over futures_codec's.
+        let mut portions = Portions { bytes: bytes.clone(), sizes: sizes.clone() };
+        let (mut codec, mut buffer, mut seen) = (FrameCodec::new(MAX), BytesMut::new(), Vec::new());
+        while !portions.bytes.is_empty() {
+            buffer.put_slice(&portions.take(usize::MAX));
+            while let Some(frame) = codec.decode(&mut buffer).unwrap() {
+                seen.push(frame);
+            }
+        }
+        prop_assert_eq!(&seen, &whole);
+        let framed = FramedRead::new(Portions { bytes, sizes }, FrameCodec::new(MAX));
+        // The portions are ready at once, so the stream never waits.
+        let seen: Vec<_> = framed.map(Result::unwrap).collect().now_or_never().unwrap();
+        prop_assert_eq!(&seen, &whole);
+
+        // And what the codec writes is what was encoded.
+        let mut written = BytesMut::new();
+        for frame in &frames {
+            codec.encode(frame.clone().into(), &mut written).unwrap();
+        }
+        prop_assert_eq!(split_all(&written), whole);
+    }
+
+    #[test]
+    fn no_bytes_panic_and_none_are_kept_beyond_the_limit(
+        bytes in prop_oneof![
+            vec(any::<u8>(), 0..2000),
+            // Lengths that are allowed, or just not, so that more than the first header is looked at.
+            vec((0u32..70, any::<[u8; 4]>(), vec(any::<u8>(), 0..70)), 0..40).prop_map(|frames| {
+                frames.into_iter().flat_map(|(length, head, body)| {
+                    [&length.to_be_bytes()[..], &head, &body].concat()
+                }).collect()
+            }),
+        ],
+        sizes in vec(1usize..100, 0..100),
+        max in 0u32..80,
+    ) {
+        let mut portions = Portions { bytes, sizes };
+        let (mut codec, mut buffer) = (FrameCodec::new(max), BytesMut::new());
+        'stream: while !portions.bytes.is_empty() {
+            buffer.put_slice(&portions.take(usize::MAX));
+            loop {
+                match codec.decode(&mut buffer) {
+                    Ok(Some(frame)) => {
+                        prop_assert_eq!(frame.header.length as usize, frame.body.len());
+                        prop_assert!(frame.body.len() <= max as usize);
+                        read_as_everything(&frame.body);
+                    }
+                    Ok(None) => break,
+                    Err(CodecError::TooLong(e)) => {
+                        prop_assert!(e.length > max && e.max == max);
+                        prop_assert!(!e.to_string().is_empty());
+                        break 'stream;
+                    }
+                    Err(e) => prop_assert!(false, "{e}"),
+                }
+            }
+            // What waits is part of one frame, and of one that is allowed.
+            prop_assert!(buffer.len() < HEADER_LEN + max as usize, "{} bytes are kept, allowed is {max}", buffer.len());
+        }
+    }
+
+    #[test]
+    fn a_damaged_frame_is_an_error_or_another_message_and_never_a_panic(
+        mut frame in any_frame(),
+        damage in vec((any::<proptest::sample::Index>(), any::<u8>()), 1..5),
+        cut in any::<proptest::sample::Index>(),
+    ) {
+        for (at, byte) in damage {
+            let at = at.index(frame.len() - HEADER_LEN) + HEADER_LEN;
+            frame[at] = byte;
+        }
+        let body = &frame[HEADER_LEN..];
+        read_as_everything(body);
+        read_as_everything(&body[..cut.index(body.len())]);
+    }
+
+    #[test]
+    fn the_short_cuts_of_the_hot_path_write_and_read_the_same_as_the_messages(
+        publish in (room(), outbox(), any::<u64>(), vec(body(), 0..6), option::of(seq())).prop_map(
+            |(room, outbox, n, bodies, expected)| Publish { room, outbox, n, bodies, expected }
+        ),
+        (principal, kind, alias, at) in (principal(), kind(), text(), any::<i64>()),
+        (source, own) in (0u8..3, option::of(own())),
+        events in vec(delivered(), 0..6),
+    ) {
+        let mut frame = Vec::new();
+        encode(&publish, &mut frame);
+        let quick = PublishRef::decode(&frame[HEADER_LEN..]).unwrap();
+        let bodies: Vec<_> = quick.bodies().map(|(kind, bytes)| Body { kind, bytes: bytes.to_vec() }).collect();
+        let Publish { room, outbox, n, expected, .. } = publish;
+        prop_assert_eq!((quick.room, quick.outbox, quick.n, quick.expected), (room, outbox, n, expected));
+        prop_assert_eq!(bodies, publish.bodies);
+
+        let seq = Seq::new(n);
+        let head = DeliverHead { room, seq, principal, kind, alias: &alias, at, source: Source::from_u8(source), own };
+        let mut frame = Vec::new();
+        encode_deliver(&head, events.iter().map(|e| (e.kind, e.at_delta, e.bytes.as_slice())), &mut frame);
+        let (cut, _) = frame::split(&frame, MAX).unwrap().unwrap();
+        prop_assert_eq!(cut.header.class, if source == 0 { Class::LIVE } else { Class::BULK });
+        let read: Deliver = decode(cut.body).unwrap();
+        prop_assert_eq!(read.source.unwrap_or(0), source);
+        let source = read.source;
+        prop_assert_eq!(read, Deliver { room, seq, principal, kind, alias, at, events, source, own });
+    }
+}
+
+/// Nothing is reserved for what is only announced: more elements than there is memory are an error, at once.
+#[test]
+fn announced_lengths_reserve_no_memory() {
+    for lie in
+        [&[0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff][..], &[0x5b, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]]
+    {
+        read_as_everything(lie);
+        for head in 1..8 {
+            // The lie stands in every place of a message.
+            let mut body = vec![0x88];
+            body.extend(std::iter::repeat_n([0x50; 17], head - 1).flatten());
+            body.extend_from_slice(lie);
+            read_as_everything(&body);
+            assert!(PublishRef::decode(&body).is_err());
+        }
+    }
+}
+
+/// A stream without an end costs no more than the limit, also inside futures_codec's buffer.
+#[test]
+fn a_header_that_announces_too_much_ends_the_stream_before_the_body_is_read() {
+    let mut bytes = vec![0, 0, 0x10, 1];
+    bytes.resize(1 << 20, 0x55);
+    let mut framed = FramedRead::new(Portions { bytes, sizes: vec![] }, FrameCodec::new(4096));
+    let first = framed.next().now_or_never().unwrap().unwrap();
+    assert!(matches!(first, Err(CodecError::TooLong(e)) if e.length == 4097));
+    assert!(framed.bytes.len() > (1 << 20) - 64 * 1024, "only one portion was taken");
+}
