@@ -46,7 +46,7 @@ macro_rules! messages {
 messages! {
     Hello Welcome Auth Challenge Authenticated Attach Attached Ping Pong ErrorReply Bye Credit
     Join Joined Leave Left Publish Ack Refused Deliver Skipped Progress Hold Seek
-    Presence Members MembersPage Notice
+    History HistoryEnd Search SearchPage Presence Members MembersPage Notice
 }
 
 fn same_again<M: Message + PartialEq>(body: &[u8]) {

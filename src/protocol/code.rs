@@ -68,6 +68,10 @@ codes! {
     TOO_MANY_CONNECTIONS = 205, "too_many_connections";
     /// The application doesn't let this client in.
     CONNECT_REFUSED = 206, "connect_refused";
+    /// The session that the token names has ended, or never was: begin a new one.
+    SESSION_EXPIRED = 207, "session_expired";
+    /// Another connection goes on with this session.
+    SESSION_REPLACED = 208, "session_replaced";
     /// There is no such room, or not for this client.
     NO_SUCH_ROOM = 300, "no_such_room";
     /// The name breaks the rules for rooms.

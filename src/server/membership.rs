@@ -50,7 +50,15 @@ async fn try_join(shared: &Arc<Shared>, conn: &Arc<Conn>, join: &Join) -> Result
         let state = member.room.lock();
         let (presence, count) = (state.presence.version(), state.members.count() as u32);
         let (room, head) = (member.room.id, member.cursor());
-        conn.queue(&Joined { request: join.request, room, name: name.to_string(), head, presence, count });
+        conn.queue(&Joined {
+            request: join.request,
+            room,
+            name: name.to_string(),
+            head,
+            presence,
+            count,
+            latest: None,
+        });
         return Ok(());
     }
     if rooms >= shared.config.max_rooms_per_session {
@@ -82,6 +90,7 @@ async fn try_join(shared: &Arc<Shared>, conn: &Arc<Conn>, join: &Join) -> Result
                 head: entered.head,
                 presence: entered.presence,
                 count: entered.count as u32,
+                latest: None,
             });
         });
         if entered.is_none() {

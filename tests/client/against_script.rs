@@ -74,7 +74,7 @@ impl Script {
         self.send(&Attached { session, resumed: false, token: None, reason: None, grace_ms: 0 }).await;
         let request = self.expect::<Join>().await.request;
         let name = "lobby".into();
-        self.send(&Joined { request, room: ROOM, name, head: Seq::new(9), presence: 1, count: 1 }).await;
+        self.send(&Joined { request, room: ROOM, name, head: Seq::new(9), presence: 1, count: 1, latest: None }).await;
     }
 
     async fn deliver(&mut self, seq: u64, texts: &[&str]) {

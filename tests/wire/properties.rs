@@ -74,6 +74,22 @@ fn delivered() -> impl Strategy<Value = Delivered> {
     (event_kind(), any::<u32>(), bytes()).prop_map(|(kind, at_delta, bytes)| Delivered { kind, at_delta, bytes })
 }
 
+fn place() -> impl Strategy<Value = Place> {
+    prop_oneof![
+        seq().prop_map(Place::Before),
+        seq().prop_map(Place::After),
+        seq().prop_map(Place::Around),
+        any::<i64>().prop_map(Place::BeforeTime),
+        any::<i64>().prop_map(Place::AfterTime),
+        any::<i64>().prop_map(Place::AroundTime),
+    ]
+}
+
+fn hit() -> impl Strategy<Value = Hit> {
+    (seq(), principal(), kind(), text(), any::<i64>(), text())
+        .prop_map(|(seq, principal, kind, alias, at, snippet)| Hit { seq, principal, kind, alias, at, snippet })
+}
+
 fn own() -> impl Strategy<Value = OwnPublish> {
     (outbox(), any::<u64>()).prop_map(|(outbox, n)| OwnPublish { outbox, n })
 }
@@ -152,6 +168,7 @@ messages! {
     Join { request: any::<u32>(), name: text() }
     Joined {
         request: any::<u32>(), room: room(), name: text(), head: seq(), presence: any::<u64>(), count: any::<u32>(),
+        latest: option::of(seq()),
     }
     Leave { request: any::<u32>(), room: room() }
     Left { request: any::<u32>(), room: room(), code: code(), text: text() }
@@ -174,6 +191,10 @@ messages! {
     Progress { rooms: vec((room(), seq()).prop_map(|(room, seq)| RoomProgress { room, seq }), 0..6) }
     Hold { room: room() }
     Seek { room: room(), after: seq() }
+    History { request: any::<u32>(), room: room(), place: place(), limit: any::<u32>() }
+    HistoryEnd { request: any::<u32>(), room: room(), more_before: any::<bool>(), more_after: any::<bool>() }
+    Search { request: any::<u32>(), room: room(), query: text(), before: option::of(seq()), limit: any::<u32>() }
+    SearchPage { request: any::<u32>(), room: room(), hits: vec(hit(), 0..4), more: any::<bool>() }
     Presence {
         room: room(), version: any::<u64>(), from: any::<u64>(), count: any::<u32>(), joined: vec(person(), 0..4),
         left: vec(person(), 0..4), partial: any::<bool>(),
