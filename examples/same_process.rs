@@ -15,7 +15,7 @@ async fn connect(handle: &ServerHandle, alias: &str) -> Result<(Client, Events),
 
 fn main() -> Result<(), Box<dyn Error>> {
     task::block_on(async {
-        let server = Server::builder().build()?;
+        let server = Server::builder().build().await?;
         let handle = server.handle();
         let (ada, _) = connect(&handle, "ada").await?;
         let (bob, mut events) = connect(&handle, "bob").await?;

@@ -86,7 +86,13 @@ random_id! {
     Lineage
 }
 
-fn random_bytes() -> [u8; 16] {
+/// A number that nobody can foresee.
+pub(crate) fn random_u32() -> u32 {
+    let [a, b, c, d, ..] = random_bytes();
+    u32::from_be_bytes([a, b, c, d])
+}
+
+pub(crate) fn random_bytes() -> [u8; 16] {
     let mut bytes = [0; 16];
     // Without the operating system's random source no id is safe to hand out, and there is nothing to fall back to.
     getrandom::fill(&mut bytes).expect("the operating system's random source works");

@@ -444,6 +444,8 @@ pub struct EventKind(pub u8);
 impl EventKind {
     /// A text in UTF-8.
     pub const TEXT: EventKind = EventKind(1);
+    /// What was here has been removed. Without bytes.
+    pub const REMOVED: EventKind = EventKind(2);
 }
 
 /// What a publisher sends of one event: a kind and its bytes.

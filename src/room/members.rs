@@ -59,9 +59,16 @@ impl<M> Members<M> {
         self.map.is_empty()
     }
 
-    /// Every session, as a list that stays as it is while others come and go.
-    pub(crate) fn list(&mut self) -> Arc<[Arc<M>]> {
-        Arc::clone(self.list.get_or_insert_with(|| self.map.values().cloned().collect()))
+    /// Put another member in a session's place: it has another connection now, or none. False if it isn't here.
+    pub(crate) fn replace(&mut self, principal: PrincipalId, session: SessionId, member: Arc<M>) -> bool {
+        self.list = None;
+        self.map.get_mut(&(principal, session)).map(|place| *place = member).is_some()
+    }
+
+    /// Every session that `here` says is connected, as a list that stays as it is while others come and go.
+    pub(crate) fn list(&mut self, here: impl Fn(&M) -> bool) -> Arc<[Arc<M>]> {
+        let all = self.map.values().filter(|member| here(member));
+        Arc::clone(self.list.get_or_insert_with(|| all.cloned().collect()))
     }
 
     /// A page of principals in the order of their ids, behind `after`; and whether there are more.
@@ -101,7 +108,7 @@ mod tests {
         assert!(members.insert(a, s1, Arc::new("one")));
         assert!(!members.insert(a, s2, Arc::new("two")));
         assert_eq!(members.count(), 1);
-        assert_eq!(members.list().len(), 2);
+        assert_eq!(members.list(|_| true).len(), 2);
         assert!(matches!(members.remove(a, s1), Some((_, false))));
         assert!(matches!(members.remove(a, s2), Some((_, true))));
         assert!(members.is_empty() && members.count() == 0);

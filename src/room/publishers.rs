@@ -1,6 +1,9 @@
-//! Which publish ids were taken: idempotence without a window, keyed by who published and from which outbox.
+//! Which publish ids were taken: idempotence without a window, keyed by the outbox.
+//!
+//! The outbox's id alone is the key, not the principal with it: it is a secret of 128 bits that only its owner knows, and
+//! so a guest whose session has expired meanwhile, and who is another principal now, can still send again safely.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::id::{OutboxId, PrincipalId, Seq, Timestamp};
 
@@ -32,6 +35,8 @@ pub(crate) struct Epoch(u32);
 /// What becomes of a number that a client sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Offer {
+    /// Nothing is known here of this outbox: ask the store, and [`recall`](Publishers::recall) what it says.
+    Unknown,
     /// The next one: it is reserved now, and must be committed, refused or released.
     New(Epoch),
     /// It was accepted before: answer with this.
@@ -42,14 +47,13 @@ pub(crate) enum Offer {
     InFlight,
     /// An earlier one is missing. `tell` is true once per hole.
     Ahead { expected: u64, tell: bool },
-    /// One outbox too many.
-    TooMany,
 }
 
 /// The publishers of one room.
 #[derive(Debug, Default)]
 pub(crate) struct Publishers {
-    outboxes: BTreeMap<(PrincipalId, OutboxId), Outbox>,
+    outboxes: HashMap<OutboxId, Outbox>,
+    owners: BTreeSet<(PrincipalId, OutboxId)>,
 }
 
 #[derive(Debug)]
@@ -65,19 +69,10 @@ struct Outbox {
     refused: VecDeque<u64>,
 }
 
-impl Default for Outbox {
-    fn default() -> Self {
-        Self { next: 1, decided: 0, epoch: Epoch(0), told: None, taken: VecDeque::new(), refused: VecDeque::new() }
-    }
-}
-
 impl Publishers {
     /// Ask for number `n`, and reserve up to `count` numbers from it on if it is the next one.
-    pub(crate) fn offer(&mut self, who: PrincipalId, outbox: OutboxId, n: u64, count: u64) -> Offer {
-        if !self.outboxes.contains_key(&(who, outbox)) && self.outboxes(who) >= MAX_OUTBOXES {
-            return Offer::TooMany;
-        }
-        let entry = self.outboxes.entry((who, outbox)).or_default();
+    pub(crate) fn offer(&mut self, outbox: OutboxId, n: u64, count: u64) -> Offer {
+        let Some(entry) = self.outboxes.get_mut(&outbox) else { return Offer::Unknown };
         if n > entry.next || n == 0 {
             let tell = entry.told != Some(entry.next);
             entry.told = Some(entry.next);
@@ -104,24 +99,56 @@ impl Publishers {
         }))
     }
 
+    /// Take what the store knows of an outbox of `who`'s: up to which number it is decided (0 for a new one), and the
+    /// last run of numbers that became events. False if `who` has as many outboxes here as may be.
+    pub(crate) fn recall(&mut self, who: PrincipalId, outbox: OutboxId, decided: u64, last: Option<Taken>) -> bool {
+        if self.outboxes.contains_key(&outbox) {
+            return true;
+        }
+        if self.of(who).count() >= MAX_OUTBOXES {
+            return false;
+        }
+        self.owners.insert((who, outbox));
+        let entry = Outbox {
+            next: decided.saturating_add(1),
+            decided,
+            epoch: Epoch(0),
+            told: None,
+            taken: last.into_iter().collect(),
+            refused: VecDeque::new(),
+        };
+        self.outboxes.insert(outbox, entry);
+        true
+    }
+
     /// Whether a reservation still holds.
-    pub(crate) fn holds(&self, who: PrincipalId, outbox: OutboxId, epoch: Epoch) -> bool {
-        self.outboxes.get(&(who, outbox)).is_some_and(|entry| entry.epoch == epoch)
+    pub(crate) fn holds(&self, outbox: OutboxId, epoch: Epoch) -> bool {
+        self.outboxes.get(&outbox).is_some_and(|entry| entry.epoch == epoch)
     }
 
     /// Reserved numbers became events.
-    pub(crate) fn commit(&mut self, who: PrincipalId, outbox: OutboxId, taken: Taken) {
-        let Some(entry) = self.outboxes.get_mut(&(who, outbox)) else { return };
+    pub(crate) fn commit(&mut self, outbox: OutboxId, taken: Taken) {
+        let Some(entry) = self.outboxes.get_mut(&outbox) else { return };
         entry.decided = entry.decided.max(taken.n + taken.count - 1);
-        entry.taken.push_back(taken);
+        match entry.taken.back_mut() {
+            // Runs that follow each other in the log too count as one.
+            Some(last)
+                if last.n + last.count == taken.n
+                    && last.seq.get() + last.count == taken.seq.get()
+                    && last.at == taken.at =>
+            {
+                last.count += taken.count;
+            }
+            _ => entry.taken.push_back(taken),
+        }
         if entry.taken.len() > MAX_RUNS {
             entry.taken.pop_front();
         }
     }
 
     /// A reserved number was refused for good: it is used up.
-    pub(crate) fn refuse(&mut self, who: PrincipalId, outbox: OutboxId, n: u64) {
-        let Some(entry) = self.outboxes.get_mut(&(who, outbox)) else { return };
+    pub(crate) fn refuse(&mut self, outbox: OutboxId, n: u64) {
+        let Some(entry) = self.outboxes.get_mut(&outbox) else { return };
         entry.decided = entry.decided.max(n);
         entry.refused.push_back(n);
         if entry.refused.len() > MAX_RUNS {
@@ -131,8 +158,8 @@ impl Publishers {
 
     /// Reserved numbers from `n` on were not taken, for now: they must come again, from `n` on. What was reserved
     /// behind them becomes stale; what was reserved before them is decided already, or goes on with `keep_earlier`.
-    pub(crate) fn release(&mut self, who: PrincipalId, outbox: OutboxId, n: u64, keep_earlier: bool) {
-        let Some(entry) = self.outboxes.get_mut(&(who, outbox)) else { return };
+    pub(crate) fn release(&mut self, outbox: OutboxId, n: u64, keep_earlier: bool) {
+        let Some(entry) = self.outboxes.get_mut(&outbox) else { return };
         entry.next = entry.next.min(n);
         if !keep_earlier {
             entry.epoch = Epoch(entry.epoch.0.wrapping_add(1));
@@ -141,21 +168,18 @@ impl Publishers {
         entry.told = Some(entry.next);
     }
 
-    /// A guest is gone, and its numbers with it.
+    /// Somebody is gone: the store knows of their outboxes from here on.
     pub(crate) fn forget(&mut self, who: PrincipalId) {
         let gone: Vec<OutboxId> = self.of(who).collect();
         for outbox in gone {
-            self.outboxes.remove(&(who, outbox));
+            self.outboxes.remove(&outbox);
+            self.owners.remove(&(who, outbox));
         }
-    }
-
-    fn outboxes(&self, who: PrincipalId) -> usize {
-        self.of(who).count()
     }
 
     fn of(&self, who: PrincipalId) -> impl Iterator<Item = OutboxId> {
         let (low, high) = (OutboxId::from_bytes([0; 16]), OutboxId::from_bytes([0xff; 16]));
-        self.outboxes.range((who, low)..=(who, high)).map(|(&(_, outbox), _)| outbox)
+        self.owners.range((who, low)..=(who, high)).map(|&(_, outbox)| outbox)
     }
 }
 
@@ -168,82 +192,100 @@ mod tests {
 
     const NEW: Offer = Offer::New(Epoch(0));
 
+    /// With an outbox that is known, and new.
+    fn known() -> Publishers {
+        let mut p = Publishers::default();
+        assert!(p.recall(WHO, BOX, 0, None));
+        p
+    }
+
     fn taken(n: u64, count: u64, seq: u64) -> Taken {
         Taken { n, count, seq: Seq::new(seq), at: Timestamp::from_millis(7) }
     }
 
     #[test]
     fn a_number_sent_again_gets_its_first_place_again() {
-        let mut p = Publishers::default();
-        assert_eq!(p.offer(WHO, BOX, 1, 1), NEW);
-        assert_eq!(p.offer(WHO, BOX, 1, 1), Offer::InFlight);
-        assert_eq!(p.offer(WHO, BOX, 2, 1), NEW);
-        p.commit(WHO, BOX, taken(1, 2, 10));
-        assert_eq!(p.offer(WHO, BOX, 2, 1), Offer::Duplicate(taken(2, 1, 11)));
+        let mut p = known();
+        assert_eq!(p.offer(BOX, 1, 1), NEW);
+        assert_eq!(p.offer(BOX, 1, 1), Offer::InFlight);
+        assert_eq!(p.offer(BOX, 2, 1), NEW);
+        p.commit(BOX, taken(1, 2, 10));
+        assert_eq!(p.offer(BOX, 2, 1), Offer::Duplicate(taken(2, 1, 11)));
     }
 
     #[test]
     fn a_hole_is_told_once_and_nothing_overtakes_it() {
-        let mut p = Publishers::default();
-        assert_eq!(p.offer(WHO, BOX, 2, 1), Offer::Ahead { expected: 1, tell: true });
-        assert_eq!(p.offer(WHO, BOX, 3, 1), Offer::Ahead { expected: 1, tell: false });
-        assert_eq!(p.offer(WHO, BOX, 1, 1), NEW);
-        assert_eq!(p.offer(WHO, BOX, 3, 1), Offer::Ahead { expected: 2, tell: true });
+        let mut p = known();
+        assert_eq!(p.offer(BOX, 2, 1), Offer::Ahead { expected: 1, tell: true });
+        assert_eq!(p.offer(BOX, 3, 1), Offer::Ahead { expected: 1, tell: false });
+        assert_eq!(p.offer(BOX, 1, 1), NEW);
+        assert_eq!(p.offer(BOX, 3, 1), Offer::Ahead { expected: 2, tell: true });
     }
 
     #[test]
     fn a_permanent_refusal_uses_its_number_up_and_a_retryable_one_does_not() {
-        let mut p = Publishers::default();
-        assert_eq!(p.offer(WHO, BOX, 1, 1), NEW);
-        p.refuse(WHO, BOX, 1);
-        assert_eq!(p.offer(WHO, BOX, 1, 1), Offer::Refused);
-        assert_eq!(p.offer(WHO, BOX, 2, 1), NEW);
-        assert_eq!(p.offer(WHO, BOX, 3, 1), NEW);
-        p.release(WHO, BOX, 2, true);
+        let mut p = known();
+        assert_eq!(p.offer(BOX, 1, 1), NEW);
+        p.refuse(BOX, 1);
+        assert_eq!(p.offer(BOX, 1, 1), Offer::Refused);
+        assert_eq!(p.offer(BOX, 2, 1), NEW);
+        assert_eq!(p.offer(BOX, 3, 1), NEW);
+        p.release(BOX, 2, true);
         // The refusal named number 2 already.
-        assert_eq!(p.offer(WHO, BOX, 3, 1), Offer::Ahead { expected: 2, tell: false });
-        assert_eq!(p.offer(WHO, BOX, 2, 1), NEW);
+        assert_eq!(p.offer(BOX, 3, 1), Offer::Ahead { expected: 2, tell: false });
+        assert_eq!(p.offer(BOX, 2, 1), NEW);
     }
 
     #[test]
     fn a_refused_number_behind_a_committed_one_stays_refused() {
-        let mut p = Publishers::default();
-        assert_eq!(p.offer(WHO, BOX, 1, 1), NEW);
-        p.refuse(WHO, BOX, 1);
-        assert_eq!(p.offer(WHO, BOX, 2, 1), NEW);
-        p.commit(WHO, BOX, taken(2, 1, 1));
-        assert_eq!(p.offer(WHO, BOX, 1, 1), Offer::Refused);
+        let mut p = known();
+        assert_eq!(p.offer(BOX, 1, 1), NEW);
+        p.refuse(BOX, 1);
+        assert_eq!(p.offer(BOX, 2, 1), NEW);
+        p.commit(BOX, taken(2, 1, 1));
+        assert_eq!(p.offer(BOX, 1, 1), Offer::Refused);
     }
 
     #[test]
     fn a_place_that_is_no_longer_known_is_acked_without_one() {
-        let mut p = Publishers::default();
+        let mut p = known();
         for n in 1..=100 {
-            assert_eq!(p.offer(WHO, BOX, n, 1), NEW);
-            p.commit(WHO, BOX, taken(n, 1, n * 3));
+            assert_eq!(p.offer(BOX, n, 1), NEW);
+            p.commit(BOX, taken(n, 1, n * 3));
         }
-        assert!(matches!(p.offer(WHO, BOX, 1, 1), Offer::Duplicate(t) if t.seq == Seq::ZERO));
-        assert!(matches!(p.offer(WHO, BOX, 100, 1), Offer::Duplicate(t) if t.seq == Seq::new(300)));
+        assert!(matches!(p.offer(BOX, 1, 1), Offer::Duplicate(t) if t.seq == Seq::ZERO));
+        assert!(matches!(p.offer(BOX, 100, 1), Offer::Duplicate(t) if t.seq == Seq::new(300)));
     }
 
     #[test]
     fn what_was_reserved_behind_a_released_number_is_stale() {
-        let mut p = Publishers::default();
-        let Offer::New(first) = p.offer(WHO, BOX, 1, 10) else { panic!("1 is the next number") };
-        p.release(WHO, BOX, 1, false);
-        assert!(!p.holds(WHO, BOX, first));
-        let Offer::New(again) = p.offer(WHO, BOX, 1, 10) else { panic!("1 is the next number again") };
-        assert!(p.holds(WHO, BOX, again));
+        let mut p = known();
+        let Offer::New(first) = p.offer(BOX, 1, 10) else { panic!("1 is the next number") };
+        p.release(BOX, 1, false);
+        assert!(!p.holds(BOX, first));
+        let Offer::New(again) = p.offer(BOX, 1, 10) else { panic!("1 is the next number again") };
+        assert!(p.holds(BOX, again));
     }
 
     #[test]
     fn one_client_can_not_have_any_number_of_outboxes() {
         let mut p = Publishers::default();
+        let other = |i: u8| OutboxId::from_bytes([i; 16]);
         for i in 0..64 {
-            assert_eq!(p.offer(WHO, OutboxId::from_bytes([i; 16]), 1, 1), NEW);
+            assert!(p.recall(WHO, other(i), 0, None));
         }
-        assert_eq!(p.offer(WHO, OutboxId::from_bytes([99; 16]), 1, 1), Offer::TooMany);
+        assert!(!p.recall(WHO, other(99), 0, None));
         p.forget(WHO);
-        assert_eq!(p.offer(WHO, OutboxId::from_bytes([99; 16]), 1, 1), NEW);
+        assert!(p.recall(WHO, other(99), 0, None));
+    }
+
+    #[test]
+    fn what_the_store_knows_of_an_outbox_holds_for_whoever_has_it() {
+        let mut p = Publishers::default();
+        assert_eq!(p.offer(BOX, 5, 1), Offer::Unknown);
+        assert!(p.recall(WHO, BOX, 4, Some(taken(3, 2, 9))));
+        assert_eq!(p.offer(BOX, 4, 1), Offer::Duplicate(taken(4, 1, 10)));
+        assert!(matches!(p.offer(BOX, 1, 1), Offer::Duplicate(t) if t.seq == Seq::ZERO));
+        assert_eq!(p.offer(BOX, 5, 1), NEW);
     }
 }

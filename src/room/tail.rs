@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::batch::Batch;
 use crate::id::{Seq, SessionId};
-use crate::protocol::Source;
+use crate::protocol::{EventKind, Source};
 
 /// Bytes of bodies after which a chunk is closed. A member is sent whole chunks in one write, so this is about the
 /// largest write; 64 KiB is where a loopback write stops getting cheaper per byte.
@@ -74,6 +74,23 @@ impl Tail {
             sealed.push(chunk);
         }
         sealed
+    }
+
+    /// Put another body in the place of an event's, if it is here.
+    pub(crate) fn redact(&mut self, seq: Seq, kind: EventKind, body: &[u8]) {
+        for batch in self.open.iter_mut().filter(|batch| batch.first <= seq && seq <= batch.last()) {
+            *batch = Arc::new(batch.redacted(seq, kind, body));
+        }
+        let i = self.chunks.partition_point(|chunk| chunk.last < seq);
+        let Some(chunk) = self.chunks.get_mut(i).filter(|chunk| chunk.before < seq) else { return };
+        let has = |batch: &Batch| batch.first <= seq && seq <= batch.last();
+        let batches = chunk
+            .batches
+            .iter()
+            .map(|batch| if has(batch) { Arc::new(batch.redacted(seq, kind, body)) } else { Arc::clone(batch) });
+        let new = Arc::new(Chunk::new(chunk.before, batches.collect()));
+        self.weight = self.weight + new.weight() - chunk.weight();
+        *chunk = new;
     }
 
     /// Drop the oldest chunks until the ring occupies at most `max` bytes; returns the bytes that were freed.
@@ -200,7 +217,7 @@ mod tests {
     use super::*;
     use crate::id::{Alias, PrincipalId, RoomId, Timestamp};
     use crate::protocol::frame;
-    use crate::protocol::message::{Deliver, EventKind, PrincipalKind};
+    use crate::protocol::message::{Deliver, PrincipalKind};
     use crate::room::{Author, NewBatch, Run};
 
     fn session(n: u8) -> SessionId {
@@ -283,6 +300,21 @@ mod tests {
         assert_eq!(chunk.frame_at(end), (chunk.bytes().len(), Seq::new(4)));
         assert_eq!(chunk.seq_before(end), Seq::new(3));
         assert_eq!(chunk.seq_before(end - 1), Seq::ZERO);
+    }
+
+    #[test]
+    fn a_redacted_body_is_sent_to_nobody_any_more() {
+        let mut tail = Tail::new(Seq::ZERO);
+        tail.push(batch(1, 3, 1));
+        tail.seal();
+        tail.push(batch(4, 1, 2));
+        tail.redact(Seq::new(2), EventKind::TEXT, b"gone");
+        tail.redact(Seq::new(4), EventKind::TEXT, b"too");
+        let Lookup::Next(chunk) = tail.after(Seq::ZERO) else { panic!("it is in the ring") };
+        let bodies: Vec<_> = chunk.batches[0].new.events.iter().map(|(_, body)| body.to_vec()).collect();
+        assert_eq!(bodies, [b"1".to_vec(), b"gone".to_vec(), b"3".to_vec()]);
+        assert_eq!(tail.seal()[0].batches[0].new.events.iter().next().unwrap().1, b"too");
+        assert_eq!(read(&chunk, 0, 3), [1, 2, 3]);
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn take(shared: &Arc<Shared>, socket: Socket, address: SocketAddr) {
     }
     shared.counters.accepted.fetch_add(1, Ordering::Relaxed);
     let conn = Arc::new(Conn::new(Some(address), Link::Socket(socket), shared.clock.now()));
-    tracing::info!(session = %conn.id, %address, "connected");
+    tracing::info!(connection = conn.id, %address, "connected");
     let place = Place { shared: Arc::clone(shared), conn: Arc::clone(&conn) };
     let reader = Reader::new(Arc::clone(shared), conn);
     shared.tasks.spawn(async move {
@@ -117,7 +117,7 @@ pub(super) fn enter_stream(shared: &Arc<Shared>) -> Result<(), Full> {
 pub(super) async fn serve_stream(shared: Arc<Shared>, stream: impl AsyncRead + AsyncWrite + Send + Unpin) -> Close {
     shared.counters.accepted.fetch_add(1, Ordering::Relaxed);
     let conn = Arc::new(Conn::new(None, Link::Stream(Signal::default()), shared.clock.now()));
-    tracing::info!(session = %conn.id, "connected by a stream of the application's");
+    tracing::info!(connection = conn.id, "connected by a stream of the application's");
     let _place = Place { shared: Arc::clone(&shared), conn: Arc::clone(&conn) };
     let (read, mut write) = stream.split();
     let reader = Reader::new(Arc::clone(&shared), Arc::clone(&conn));

@@ -6,18 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Server;
+use super::attach;
 use super::committer::{self, CommitQueue};
+use super::conn::{Conn, Link};
 use super::flusher::{self, FlushQueue};
+use super::registry::Sessions;
 use super::rooms::Rooms;
-use super::shared::{Clock, Counts, Sessions, Shared, Stop};
+use super::shared::{Clock, Counts, Shared, Stop};
 use super::sweeper;
 use crate::handler::{DynHandler, Handler, Interests};
 use crate::id::{Alias, PrincipalId, RoomName};
 use crate::protocol::PrincipalKind;
 use crate::room::Author;
-use crate::rt::{self, Listener, TaskGroup};
+use crate::rt::{self, Listener, Signal, TaskGroup};
 use crate::session::handshake::EVENT_OVERHEAD;
-use crate::store::{DynLog, Log, MemoryStore};
+use crate::store::{DynLog, Log, MemoryStore, Retention, StoreError};
 
 /// What may be set.
 #[derive(Debug)]
@@ -30,6 +33,9 @@ pub(super) struct Config {
     pub(super) max_event: u32,
     pub(super) max_body: u32,
     pub(super) max_rooms_per_session: usize,
+    pub(super) grace: Duration,
+    pub(super) max_replay: u64,
+    pub(super) retention: Retention,
 }
 
 /// Settings of a [`Server`], begun by [`Server::builder`].
@@ -63,6 +69,9 @@ impl Default for ServerBuilder {
                 max_event: 65_536,
                 max_body: 131_072,
                 max_rooms_per_session: 100,
+                grace: Duration::from_secs(60),
+                max_replay: 100_000,
+                retention: Retention::ALL,
             },
             handler: None,
             interests: Interests::none(),
@@ -109,6 +118,21 @@ impl ServerBuilder {
     /// tried again. Default: 5 s.
     pub fn handler_timeout(mut self, limit: Duration) -> Self {
         self.config.handler_timeout = limit;
+        self
+    }
+
+    /// How long a session is kept whose connection was cut: its alias is held, it stays in its rooms, and nobody is told
+    /// that it left. A client that comes back in this time goes on where it was. Zero: sessions end with their
+    /// connection. At most 30 days. Default: 60 s. With a store that outlives the process, sessions outlive it too.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.config.grace = grace;
+        self
+    }
+
+    /// How many events of each room a client that comes back is sent by itself. Who missed more is told so, is sent the
+    /// newest ones, and may read the rest as history. Default: 100,000.
+    pub fn max_replay(mut self, events: u64) -> Self {
+        self.config.max_replay = events;
         self
     }
 
@@ -167,6 +191,13 @@ impl ServerBuilder {
         self
     }
 
+    /// How much of each room's log is kept. What is dropped becomes a gap that readers are told. Looked after once a
+    /// minute. Default: everything that the store keeps.
+    pub fn retention(mut self, keep: Retention) -> Self {
+        self.config.retention = keep;
+        self
+    }
+
     /// Where rooms and what must outlive the process are kept. Default: a [`MemoryStore`], which ends with it.
     pub fn store(mut self, store: impl Log) -> Self {
         self.store = Some(Arc::new(store));
@@ -178,7 +209,8 @@ impl ServerBuilder {
     ///
     /// # Errors
     ///
-    /// A setting is out of range, the name can't be resolved, or the address is in use or not this machine's.
+    /// A setting is out of range, the name can't be resolved, the address is in use or not this machine's, or the store
+    /// can't be read.
     pub async fn bind(self, addr: impl ToString) -> Result<Server, BindError> {
         let addr = addr.to_string();
         self.check()?;
@@ -186,7 +218,7 @@ impl ServerBuilder {
         let mut last = None;
         for found in rt::resolve(addr.clone()).await.map_err(io)? {
             match Listener::bind(found) {
-                Ok(listener) => return Ok(self.start(Some(listener))),
+                Ok(listener) => return self.start(Some(listener)).await,
                 Err(e) => last = Some(e),
             }
         }
@@ -197,22 +229,22 @@ impl ServerBuilder {
     ///
     /// # Errors
     ///
-    /// A setting is out of range, or the listener can't be made non-blocking.
-    pub fn listen(self, listener: std::net::TcpListener) -> Result<Server, BindError> {
+    /// A setting is out of range, the listener can't be made non-blocking, or the store can't be read.
+    pub async fn listen(self, listener: std::net::TcpListener) -> Result<Server, BindError> {
         self.check()?;
         let addr = listener.local_addr().map_or_else(|_| "the listener given".into(), |addr| addr.to_string());
         let listener = Listener::adopt(listener).map_err(|source| BindError::Bind { addr, source })?;
-        Ok(self.start(Some(listener)))
+        self.start(Some(listener)).await
     }
 
     /// A server without a socket: connections come by [`ServerHandle::serve_connection`](super::ServerHandle).
     ///
     /// # Errors
     ///
-    /// A setting is out of range.
-    pub fn build(self) -> Result<Server, BindError> {
+    /// A setting is out of range, or the store can't be read.
+    pub async fn build(self) -> Result<Server, BindError> {
         self.check()?;
-        Ok(self.start(None))
+        self.start(None).await
     }
 
     fn check(&self) -> Result<(), BindError> {
@@ -224,13 +256,16 @@ impl ServerBuilder {
         if !times.contains(&self.config.handshake_timeout) {
             return bad("handshake_timeout", "50 ms to 1 hour");
         }
+        if self.config.grace > Duration::from_secs(30 * 86_400) {
+            return bad("grace", "at most 30 days");
+        }
         if !(1..=16 << 20).contains(&self.config.max_event) {
             return bad("max_event", "1 byte to 16 MiB");
         }
         Ok(())
     }
 
-    fn start(mut self, listener: Option<Listener>) -> Server {
+    async fn start(mut self, listener: Option<Listener>) -> Result<Server, BindError> {
         // Two of the largest events in one frame, so that a batch isn't cut for a small text beside a large one.
         self.config.max_body = self.config.max_body.max(2 * self.config.max_event + EVENT_OVERHEAD);
         let app = Author {
@@ -239,6 +274,10 @@ impl ServerBuilder {
             alias: Alias::parse("server").expect("it is a valid alias"),
         };
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(self.room_log_bytes, self.log_bytes)));
+        let snapshot = store.load().await.map_err(BindError::Store)?;
+        let clock = Clock::new();
+        let nobody = Conn::new(None, Link::Stream(Signal::default()), clock.now());
+        nobody.with_output(|output| output.fail());
         let shared = Arc::new(Shared {
             store,
             handler: self.handler,
@@ -247,7 +286,8 @@ impl ServerBuilder {
             sessions: Sessions::new(self.max_connections, self.max_connections_per_address),
             commits: CommitQueue::default(),
             flushes: (0..rt::parallelism()).map(|_| FlushQueue::default()).collect(),
-            clock: Clock::new(),
+            clock,
+            nobody: Arc::new(nobody),
             counters: Counts::default(),
             tasks: TaskGroup::default(),
             engine: TaskGroup::default(),
@@ -255,16 +295,20 @@ impl ServerBuilder {
             app: Arc::new(app),
             config: self.config,
         });
+        attach::restore(&shared, snapshot);
         if let Some(name) = &shared.config.default_room {
             // A permanent room is made whatever the limit is.
-            let _ = shared.rooms.open(name, true);
+            let _ = shared.rooms.open(name, true, Clock::timestamp(), |change| shared.keep(change));
         }
         shared.engine.spawn(committer::run(Arc::clone(&shared)));
         shared.engine.spawn(sweeper::run(Arc::clone(&shared)));
+        if shared.config.retention != Retention::ALL {
+            shared.engine.spawn(sweeper::trim(Arc::clone(&shared)));
+        }
         for shard in 0..shared.flushes.len() {
             shared.engine.spawn(flusher::run(Arc::clone(&shared), shard));
         }
-        Server::new(shared, listener)
+        Ok(Server::new(shared, listener))
     }
 }
 
@@ -279,6 +323,8 @@ pub enum BindError {
         /// Why.
         source: io::Error,
     },
+    /// The store can't be read.
+    Store(StoreError),
     /// A setting is out of range.
     Setting {
         /// Which.
@@ -299,6 +345,7 @@ impl fmt::Display for BindError {
                 io::ErrorKind::AddrNotAvailable => write!(f, "{addr} is not an address of this machine"),
                 _ => write!(f, "can't listen at {addr}: {source}"),
             },
+            Self::Store(e) => e.fmt(f),
             Self::Setting { what, allowed } => write!(f, "{what} is out of range; allowed is {allowed}"),
         }
     }
@@ -308,6 +355,7 @@ impl std::error::Error for BindError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Bind { source, .. } => Some(source),
+            Self::Store(e) => Some(e),
             Self::Setting { .. } => None,
         }
     }

@@ -15,7 +15,7 @@ use crate::protocol::Code;
 use crate::protocol::message::{Ack, Body, Refused};
 use crate::room::{Author, Batch, Epoch, NewBatch, PublishId, Run, Taken};
 use crate::rt::{self, Gate, Signal};
-use crate::store::{Commit, StoreError};
+use crate::store::{Change, Commit, StoreError, StoreErrorKind};
 
 /// Bytes that may wait for the committer; beyond, readers wait.
 const QUEUE_BYTES: usize = 8 * 1024 * 1024;
@@ -33,13 +33,22 @@ pub(super) struct CommitQueue {
     bytes: AtomicUsize,
     signal: Signal,
     gate: Gate,
+    /// Submissions that are not decided.
+    undecided: AtomicUsize,
+    settled: Gate,
 }
 
 /// Something to append, or to refuse in its turn.
 #[derive(Debug)]
 pub(super) enum Submission {
     Publish(Publish),
-    App { room: Arc<Room>, events: Run, done: oneshot::Sender<Result<Arc<Batch>, StoreError>> },
+    App {
+        room: Arc<Room>,
+        events: Run,
+        done: oneshot::Sender<Result<Arc<Batch>, StoreError>>,
+    },
+    /// Something to keep besides events.
+    Record(Change),
 }
 
 /// A session's publish, its number reserved.
@@ -69,6 +78,7 @@ impl CommitQueue {
         if let Submission::Publish(publish) = &submission {
             publish.member.conn.in_flight.fetch_add(1, Ordering::SeqCst);
         }
+        self.undecided.fetch_add(1, Ordering::SeqCst);
         self.bytes.fetch_add(bytes, Ordering::SeqCst);
         self.waiting.lock().push(submission);
         self.signal.notify();
@@ -83,7 +93,15 @@ impl CommitQueue {
         self.gate.until(|| self.has_room()).await;
     }
 
-    fn release(&self, bytes: usize) {
+    /// Wait until everything that was submitted is decided.
+    pub(super) async fn settled(&self) {
+        self.settled.until(|| self.undecided.load(Ordering::SeqCst) == 0).await;
+    }
+
+    fn release(&self, bytes: usize, count: usize) {
+        if self.undecided.fetch_sub(count, Ordering::SeqCst) == count {
+            self.settled.open();
+        }
         let before = self.bytes.fetch_sub(bytes, Ordering::SeqCst);
         if before >= QUEUE_BYTES && before - bytes < QUEUE_BYTES {
             self.gate.open();
@@ -99,7 +117,7 @@ impl Submission {
                 Self::Publish(Publish { what: What::Append(run) | What::Replace(run), .. }) => {
                     run.bytes() + 8 * run.len()
                 }
-                Self::Publish(_) => 0,
+                Self::Publish(_) | Self::Record(_) => 0,
             }
     }
 }
@@ -107,28 +125,34 @@ impl Submission {
 /// Commit, for as long as the server is there.
 pub(super) async fn run(shared: Arc<Shared>) {
     let queue = &shared.commits;
+    let mut batch = Pending::default();
     loop {
         queue.signal.wait().await;
         // Readers that are about to submit do so first: their events share this batch, its commit and its writes.
         rt::yield_now().await;
         let taken = std::mem::take(&mut *queue.waiting.lock());
+        let count = taken.len();
         let bytes = taken.iter().map(Submission::weight).sum();
-        let mut batch = Pending::default();
         for submission in taken {
             // A precondition is about the head that it meets, so what is before it has to be in the log.
-            if matches!(&submission, Submission::Publish(Publish { expected: Some(_), .. })) {
+            // A room's end comes behind what was said in it.
+            if matches!(
+                &submission,
+                Submission::Publish(Publish { expected: Some(_), .. }) | Submission::Record(Change::DropRoom(_))
+            ) {
                 batch.commit(&shared).await;
             }
             batch.add(submission, &shared.app);
         }
         batch.commit(&shared).await;
-        queue.release(bytes);
+        queue.release(bytes, count);
     }
 }
 
 /// What is to be committed together.
 #[derive(Default)]
 struct Pending {
+    changes: Vec<Change>,
     batches: Vec<NewBatch>,
     entries: Vec<Entry>,
 }
@@ -142,6 +166,7 @@ enum Entry {
 impl Pending {
     fn add(&mut self, submission: Submission, author: &Arc<Author>) {
         match submission {
+            Submission::Record(change) => self.changes.push(change),
             Submission::App { room, events, done } => {
                 self.entries.push(Entry::App { room: Arc::clone(&room), done });
                 let author = Arc::clone(author);
@@ -162,8 +187,8 @@ impl Pending {
                 let member = &publish.member;
                 self.batches.push(NewBatch {
                     room: member.room.id,
-                    author: Arc::clone(&member.author),
-                    origin: Some(member.conn.id),
+                    author: Arc::clone(&member.session.author),
+                    origin: Some(member.session.id),
                     publish: Some(PublishId { outbox: publish.outbox, n: publish.n }),
                     events,
                 });
@@ -175,24 +200,36 @@ impl Pending {
 
     /// Append, then tell.
     async fn commit(&mut self, shared: &Arc<Shared>) {
-        if self.entries.is_empty() {
+        if self.entries.is_empty() && self.changes.is_empty() {
             return;
         }
-        let Pending { batches, entries } = std::mem::take(self);
+        let Pending { mut changes, batches, entries } = std::mem::take(self);
         let (batches, entries) = admit(batches, entries);
-        let appended = if batches.is_empty() {
+        changes.extend(entries.iter().filter_map(used));
+        let records = changes.iter().any(|change| !matches!(change, Change::Used { .. }));
+        let retry = if records { changes.clone() } else { Vec::new() };
+        let appended = if batches.is_empty() && changes.is_empty() {
             Ok(Vec::new())
         } else {
-            shared.store.append(Commit { changes: Vec::new(), batches, now: Clock::timestamp() }).await
+            shared.store.append(Commit { changes, batches, now: Clock::timestamp() }).await
         };
         match appended {
             Ok(appended) => tell(shared, entries, appended),
             Err(e) => {
-                tracing::error!("{} publishes were not stored: {e}", entries.len());
+                tracing::error!("{} publishes and {} changes were not stored: {e}", entries.len(), retry.len());
                 refuse_all(shared, entries, &e);
+                // Records have nobody who would send them again: they go with the next commit.
+                self.changes = retry.into_iter().filter(|change| !matches!(change, Change::Used { .. })).collect();
             }
         }
     }
+}
+
+/// A number that is refused for good is used up, and stays so: nobody is told before that is kept.
+fn used(entry: &Entry) -> Option<Change> {
+    let Entry::Refuse { publish, .. } = entry else { return None };
+    let (room, outbox, n) = (publish.member.room.id, publish.outbox, publish.n);
+    Some(Change::Used { room, outbox, n })
 }
 
 /// The right to speak is checked once more: what is stale, or of somebody who has left, is dropped; a precondition
@@ -203,18 +240,31 @@ fn admit(batches: Vec<NewBatch>, entries: Vec<Entry>) -> (Vec<NewBatch>, Vec<Ent
     for entry in entries {
         match entry {
             Entry::App { room, done } => {
-                kept.0.extend(batches.next());
-                kept.1.push(Entry::App { room, done });
+                let batch = batches.next();
+                if room.has_ended() {
+                    let text = "the room has ended meanwhile; publish again";
+                    let _ = done.send(Err(StoreError::new(StoreErrorKind::Other, text)));
+                } else {
+                    kept.0.extend(batch);
+                    kept.1.push(Entry::App { room, done });
+                }
             }
-            Entry::Refuse { .. } => kept.1.push(entry),
+            Entry::Refuse { publish, code, text } => {
+                let (epoch, outbox) = (publish.epoch, publish.outbox);
+                if publish.member.has_left() || !publish.member.room.lock().publishers.holds(outbox, epoch) {
+                    settle(&publish.member.conn);
+                } else {
+                    kept.1.push(Entry::Refuse { publish, code, text });
+                }
+            }
             Entry::Publish { publish, count, replaced } => {
                 let batch = batches.next();
                 let member = &publish.member;
                 let state = member.room.lock();
-                let holds = state.publishers.holds(member.author.principal, publish.outbox, publish.epoch);
+                let holds = state.publishers.holds(publish.outbox, publish.epoch);
                 let head = state.tail.head();
                 drop(state);
-                if member.is_gone() || !holds {
+                if member.has_left() || !holds {
                     settle(&member.conn);
                 } else if publish.expected.is_some_and(|expected| expected != head) {
                     let text = format!("the room's last event is {head} by now: read it and decide again");
@@ -230,8 +280,9 @@ fn admit(batches: Vec<NewBatch>, entries: Vec<Entry>) -> (Vec<NewBatch>, Vec<Ent
 }
 
 fn tell(shared: &Arc<Shared>, entries: Vec<Entry>, appended: Vec<Arc<Batch>>) {
+    let published: usize = appended.iter().map(|batch| batch.new.events.len()).sum();
+    shared.counters.published.fetch_add(published as u64, Ordering::Relaxed);
     let mut appended = appended.into_iter();
-    let mut published = 0;
     let mut last: Option<Arc<Room>> = None;
     for entry in entries {
         let room = match entry {
@@ -241,26 +292,26 @@ fn tell(shared: &Arc<Shared>, entries: Vec<Entry>, appended: Vec<Arc<Batch>>) {
             }
             Entry::Publish { publish, count, replaced } => {
                 let Some(batch) = appended.next() else { continue };
-                published += count;
                 let member = &publish.member;
                 let room = Arc::clone(&member.room);
                 let mut state = room.lock();
                 let taken = Taken { n: publish.n, count, seq: batch.first, at: batch.at };
-                state.publishers.commit(member.author.principal, publish.outbox, taken);
+                state.publishers.commit(publish.outbox, taken);
                 // The ack is in the queue before anybody can be shown what follows it.
-                member.conn.queue(&ack(room.id, publish.outbox, taken, replaced));
+                member.session.queue(&ack(room.id, publish.outbox, taken, replaced));
                 state.tail.push(batch);
                 drop(state);
                 settle(&member.conn);
-                if member.is_gone() {
-                    member.conn.kick(shared);
+                if member.is_gone()
+                    && let Some(conn) = member.session.conn()
+                {
+                    conn.kick(shared);
                 }
                 room
             }
             Entry::App { room, done } => {
                 let Some(batch) = appended.next() else { continue };
                 room.lock().tail.push(Arc::clone(&batch));
-                published += batch.new.events.len() as u64;
                 // Whoever asked may have stopped waiting; the event is in the log all the same.
                 let _ = done.send(Ok(batch));
                 room
@@ -272,7 +323,6 @@ fn tell(shared: &Arc<Shared>, entries: Vec<Entry>, appended: Vec<Arc<Batch>>) {
         last = Some(room);
     }
     last.iter().for_each(|last| shared.flush(last));
-    shared.counters.published.fetch_add(published, Ordering::Relaxed);
 }
 
 fn refuse_all(shared: &Arc<Shared>, entries: Vec<Entry>, e: &StoreError) {
@@ -282,16 +332,16 @@ fn refuse_all(shared: &Arc<Shared>, entries: Vec<Entry>, e: &StoreError) {
             Entry::Refuse { publish, .. } | Entry::Publish { publish, .. } => {
                 let member = &publish.member;
                 let mut state = member.room.lock();
-                let holds = state.publishers.holds(member.author.principal, publish.outbox, publish.epoch);
-                state.publishers.release(member.author.principal, publish.outbox, publish.n, false);
+                let holds = state.publishers.holds(publish.outbox, publish.epoch);
+                if holds {
+                    state.publishers.release(publish.outbox, publish.n, false);
+                }
                 drop(state);
                 settle(&member.conn);
                 // One refusal names the first number; those behind it are stale with it.
                 if holds {
                     let text = "the server can't keep messages at the moment; send it again".into();
-                    member.conn.queue(&refused(&publish, Code::STORE_FAILED, text, Some(RETRY_MS)));
-                    shared.counters.refused.fetch_add(1, Ordering::Relaxed);
-                    member.conn.kick(shared);
+                    answer(shared, member, &refused(&publish, Code::STORE_FAILED, text, Some(RETRY_MS)));
                 }
             }
         }
@@ -301,16 +351,22 @@ fn refuse_all(shared: &Arc<Shared>, entries: Vec<Entry>, e: &StoreError) {
 fn refuse(shared: &Arc<Shared>, publish: &Publish, code: Code, text: String) {
     let member = &publish.member;
     let mut state = member.room.lock();
-    let holds = state.publishers.holds(member.author.principal, publish.outbox, publish.epoch);
+    let holds = state.publishers.holds(publish.outbox, publish.epoch);
     if holds {
-        state.publishers.refuse(member.author.principal, publish.outbox, publish.n);
+        state.publishers.refuse(publish.outbox, publish.n);
     }
     drop(state);
     settle(&member.conn);
     if holds {
-        member.conn.queue(&refused(publish, code, text, None));
-        shared.counters.refused.fetch_add(1, Ordering::Relaxed);
-        member.conn.kick(shared);
+        answer(shared, member, &refused(publish, code, text, None));
+    }
+}
+
+fn answer(shared: &Arc<Shared>, member: &Member, refused: &Refused) {
+    member.session.queue(refused);
+    shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+    if let Some(conn) = member.session.conn() {
+        conn.kick(shared);
     }
 }
 

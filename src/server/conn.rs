@@ -9,23 +9,23 @@ use parking_lot::Mutex;
 
 use super::output::{Fresh, Output, Pumped, Queue, Written};
 use super::rooms::Member;
+use super::session::Session;
 use super::shared::Shared;
 use crate::handler::Peer;
 use crate::id::{RoomId, SessionId};
 use crate::protocol::{self, Code, Message};
-use crate::room::{Author, Chunk};
+use crate::room::Chunk;
 use crate::rt::{Signal, Socket};
 use crate::session::heartbeat::Vitals;
 
-/// A connection and its session.
+/// A connection.
 #[derive(Debug)]
 pub(super) struct Conn {
-    /// The session's id; the log names it from the first byte on.
-    pub(super) id: SessionId,
+    /// Its number in this server's life; the log names it from the first byte on.
+    pub(super) id: u64,
     pub(super) address: Option<SocketAddr>,
     pub(super) link: Link,
     identity: OnceLock<Identity>,
-    pub(super) rooms: Mutex<Vec<Arc<Member>>>,
     output: Mutex<Output>,
     queue: Mutex<Queue>,
     writer: AtomicBool,
@@ -39,11 +39,13 @@ pub(super) struct Conn {
     finished: AtomicBool,
 }
 
-/// Who a session is.
+/// Who is at the other end.
 #[derive(Debug)]
 pub(super) struct Identity {
-    pub(super) author: Arc<Author>,
+    pub(super) session: Arc<Session>,
     pub(super) agent: String,
+    /// The session was there before.
+    pub(super) resuming: bool,
 }
 
 /// How bytes get out.
@@ -72,6 +74,8 @@ pub(super) enum Farewell {
     Bye,
     /// A fatal error.
     Error,
+    /// Nothing: it said goodbye itself.
+    Heard,
     /// Nothing: it is gone.
     None,
 }
@@ -87,6 +91,15 @@ impl Close {
 
     pub(super) fn gone(code: Code, text: impl Into<String>) -> Self {
         Self { farewell: Farewell::None, ..Self::bye(code, text) }
+    }
+
+    /// Whether the session ends with the connection: a goodbye ends it, unless it says when to come back; a cut doesn't.
+    pub(super) fn ends_session(&self) -> bool {
+        match self.farewell {
+            Farewell::Bye | Farewell::Error => self.retry_after_ms.is_none(),
+            Farewell::Heard => true,
+            Farewell::None => false,
+        }
     }
 }
 
@@ -130,16 +143,18 @@ impl Pulse {
     }
 }
 
+/// Numbers for connections.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
 impl Conn {
     pub(super) fn new(address: Option<SocketAddr>, link: Link, now: u64) -> Self {
         let pulse = Pulse::default();
         [&pulse.began, &pulse.heard, &pulse.sent].iter().for_each(|at| at.store(now, Ordering::Relaxed));
         Self {
-            id: SessionId::random(),
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             address,
             link,
             identity: OnceLock::new(),
-            rooms: Mutex::default(),
             output: Mutex::default(),
             queue: Mutex::default(),
             writer: AtomicBool::new(false),
@@ -152,8 +167,8 @@ impl Conn {
         }
     }
 
-    pub(super) fn identify(&self, author: Arc<Author>, agent: String) {
-        let _ = self.identity.set(Identity { author, agent });
+    pub(super) fn identify(&self, session: Arc<Session>, agent: String, resuming: bool) {
+        let _ = self.identity.set(Identity { session, agent, resuming });
     }
 
     pub(super) fn identity(&self) -> Option<&Identity> {
@@ -162,9 +177,10 @@ impl Conn {
 
     /// How handlers see it; none before it has an alias.
     pub(super) fn peer(&self) -> Option<Peer<'_>> {
-        let Identity { author, agent } = self.identity()?;
+        let Identity { session, agent, .. } = self.identity()?;
+        let author = &session.author;
         Some(Peer {
-            session: self.id,
+            session: session.id,
             principal: author.principal,
             kind: author.kind,
             alias: &author.alias,
@@ -173,8 +189,21 @@ impl Conn {
         })
     }
 
+    /// The rooms that its session is in, if it is this connection that the session has.
+    pub(super) fn members(&self) -> Vec<Arc<Member>> {
+        let Some(identity) = self.identity() else { return Vec::new() };
+        let rooms = identity.session.rooms.lock();
+        rooms.iter().filter(|member| std::ptr::eq(&*member.conn, self)).cloned().collect()
+    }
+
     pub(super) fn member(&self, room: RoomId) -> Option<Arc<Member>> {
-        self.rooms.lock().iter().find(|member| member.room.id == room).cloned()
+        let rooms = self.identity()?.session.rooms.lock();
+        rooms.iter().find(|member| member.room.id == room && std::ptr::eq(&*member.conn, self)).cloned()
+    }
+
+    /// The session that it has, or will have; all zero before that is known.
+    fn session(&self) -> SessionId {
+        self.identity().map_or(SessionId::from_bytes([0; 16]), |identity| identity.session.id)
     }
 
     /// Put a control frame into the queue; [`kick`](Self::kick) sends it.
@@ -269,8 +298,7 @@ impl Conn {
         drop(output);
         match pumped {
             Pumped::Idle => {}
-            Pumped::More | Pumped::Blocked => self.start_writer(shared, None),
-            Pumped::Starved(member) => self.start_writer(shared, Some(member)),
+            Pumped::More | Pumped::Blocked | Pumped::Reading => self.start_writer(shared),
             Pumped::Failed(e) => self.broken(&e),
         }
         Some(())
@@ -285,7 +313,7 @@ impl Conn {
         sink: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> Pumped {
         let mut written = Written::default();
-        let pumped = output.round(self.id, &self.queue, fresh, sink, &mut written);
+        let pumped = output.round(self.session(), &self.queue, fresh, sink, &mut written);
         if written.bytes > 0 || matches!(pumped, Pumped::Blocked) {
             self.pulse.wrote(written.bytes, matches!(pumped, Pumped::Blocked), shared.clock.now());
             shared.counters.bytes_out.fetch_add(written.bytes as u64, Ordering::Relaxed);
@@ -296,11 +324,7 @@ impl Conn {
         pumped
     }
 
-    fn start_writer(self: &Arc<Self>, shared: &Arc<Shared>, starved: Option<Arc<Member>>) {
-        if let Some(member) = starved {
-            // Whoever finds a member starved hands it to the writer, that may be running already.
-            self.with_output(|output| output.refilled(&member, &[], member.cursor()));
-        }
+    fn start_writer(self: &Arc<Self>, shared: &Arc<Shared>) {
         if !self.writer.swap(true, Ordering::SeqCst) {
             shared.tasks.spawn(super::writer::run(Arc::clone(shared), Arc::clone(self)));
         }

@@ -1,17 +1,17 @@
 //! Which message does what: one row a kind. A new message is a new row and a function in the file of its concept.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
+use super::attach;
 use super::conn::{Close, Farewell};
+use super::history;
 use super::membership;
-use super::publish::{self, Judging};
+use super::publish::{self, Judging, Slow};
 use super::reader::Reader;
-use super::session;
 use crate::id::Alias;
-use crate::protocol::frame::{FLAG_REQUIRED, Frame};
+use crate::protocol::frame::{Class, FLAG_REQUIRED, Frame};
 use crate::protocol::message::{
-    Attached, Bye, Credit, ErrorReply, Hold, Join, Kind, Leave, Members, MembersPage, Ping, Pong, Progress, Seek,
+    Bye, Credit, ErrorReply, History, Hold, Join, Kind, Leave, Members, MembersPage, Ping, Pong, Progress, Seek,
     Welcome,
 };
 use crate::protocol::{self, Code, DecodeError, Message, VERSION};
@@ -33,10 +33,14 @@ pub(super) enum Flow {
 /// What may wait: for the application, or for the store.
 #[derive(Debug)]
 pub(super) enum Work {
-    Admit(Option<Alias>),
+    Guest(Option<Alias>),
+    Token(Vec<u8>),
     Join(Join),
     Leave(Leave),
     Judge(Judging),
+    /// A publish whose numbers the store has to be asked about.
+    Slow(Slow),
+    History(History),
 }
 
 type Run = fn(&mut Reader, &[u8]) -> Result<Flow, DecodeError>;
@@ -46,7 +50,7 @@ const TABLE: &[(Kind, Run)] = &[
     (Kind::Ping, ping),
     (Kind::Pong, |_, body| only::<Pong>(body)),
     (Kind::Bye, bye),
-    (Kind::Credit, |_, body| only::<Credit>(body)),
+    (Kind::Credit, credit),
     (Kind::ErrorReply, error),
     (Kind::Join, |_, body| Ok(Flow::Work(Work::Join(protocol::decode(body)?)))),
     (Kind::Leave, |_, body| Ok(Flow::Work(Work::Leave(protocol::decode(body)?)))),
@@ -54,6 +58,11 @@ const TABLE: &[(Kind, Run)] = &[
     (Kind::Hold, hold),
     (Kind::Seek, seek),
     (Kind::Members, members),
+    (Kind::History, |_, body| Ok(Flow::Work(Work::History(protocol::decode(body)?)))),
+    (Kind::Search, |reader, body| {
+        history::search(&reader.shared, &reader.conn, protocol::decode(body)?);
+        Ok(Flow::Next)
+    }),
 ];
 
 /// Dispatch a frame.
@@ -83,11 +92,20 @@ pub(super) fn frame(reader: &mut Reader, frame: &Frame<'_>) -> Flow {
 /// Do what may wait.
 pub(super) async fn work(reader: &mut Reader, work: Work) -> Result<(), Close> {
     match work {
-        Work::Admit(wish) => session::admit(reader, wish).await,
+        Work::Guest(wish) => attach::guest(reader, wish).await,
+        Work::Token(token) => attach::token(reader, token).await,
         Work::Join(join) => membership::join(reader, join).await,
         Work::Leave(leave) => membership::leave(reader, leave).await,
         Work::Judge(judging) => {
             publish::judge(&reader.shared, judging).await;
+            Ok(())
+        }
+        Work::Slow(slow) => {
+            publish::slow(&reader.shared, slow).await;
+            Ok(())
+        }
+        Work::History(history) => {
+            history::ask(&reader.shared, &reader.conn, history).await;
             Ok(())
         }
     }
@@ -110,25 +128,19 @@ fn handshake(reader: &mut Reader, frame: &Frame<'_>) -> Flow {
                 max_body: shared.config.max_body,
                 max_event: shared.config.max_event,
                 heartbeat_ms: shared.config.heartbeat.as_millis() as u32,
-                mechanisms: vec!["guest".into()],
+                mechanisms: vec!["guest".into(), "session".into()],
                 server: shared.config.name.clone(),
                 lineage: shared.store.lineage(),
                 default_room: shared.config.default_room.as_ref().map(ToString::to_string).unwrap_or_default(),
             });
             Flow::Next
         }
-        Step::Guest(wish) => Flow::Work(Work::Admit(wish)),
-        Step::Attached { token } => {
-            reader.handshake = None;
-            conn.pulse.attached.store(true, Ordering::Relaxed);
-            // Sessions end with their connection here: a token can only be one of another server's life.
-            let reason = token.then_some(Code::AUTH_FAILED);
-            conn.queue(&Attached { session: conn.id, resumed: false, token: None, reason, grace_ms: 0 });
-            let alias = conn.identity().map(|identity| identity.author.alias.as_str());
-            let address = conn.address.map(|address| address.to_string());
-            tracing::info!(session = %conn.id, address, alias, "session began");
-            Flow::Next
-        }
+        Step::Guest(wish) => Flow::Work(Work::Guest(wish)),
+        Step::Session(token) => Flow::Work(Work::Token(token)),
+        Step::Attached { token, cursors } => match attach::attach(reader, token, cursors) {
+            Ok(()) => Flow::Next,
+            Err(close) => Flow::Close(close),
+        },
         Step::Nothing => Flow::Next,
         Step::Refuse(code, text) => {
             refuse(reader, code, text);
@@ -160,14 +172,14 @@ fn bye(_: &mut Reader, body: &[u8]) -> Result<Flow, DecodeError> {
     let text: String = text.chars().take(200).collect();
     let text = crate::text::display_line(&text);
     let close = Close::bye(code, format!("the client said goodbye: {text}"));
-    Ok(Flow::Close(Close { farewell: Farewell::None, ..close }))
+    Ok(Flow::Close(Close { farewell: Farewell::Heard, ..close }))
 }
 
 fn error(reader: &mut Reader, body: &[u8]) -> Result<Flow, DecodeError> {
     let error: ErrorReply = protocol::decode(body)?;
     let text: String = error.text.chars().take(200).collect();
     let text = crate::text::display_line(&text);
-    tracing::warn!(session = %reader.conn.id, code = %error.code, "the client reports an error: {text}");
+    tracing::warn!(connection = reader.conn.id, code = %error.code, "the client reports an error: {text}");
     Ok(if error.fatal { Flow::Close(Close::gone(error.code, "the client reported a fatal error")) } else { Flow::Next })
 }
 
@@ -193,8 +205,20 @@ fn seek(reader: &mut Reader, body: &[u8]) -> Result<Flow, DecodeError> {
     let Seek { room, after } = protocol::decode(body)?;
     if let Some(member) = reader.conn.member(room) {
         let head = member.room.head();
-        reader.conn.with_output(|_| member.seek(after, head));
+        reader.conn.with_output(|output| {
+            output.bulk.drop_of(&member);
+            member.seek(after, head);
+        });
         reader.conn.deliver_marked(&reader.shared, &member);
+    }
+    Ok(Flow::Next)
+}
+
+fn credit(reader: &mut Reader, body: &[u8]) -> Result<Flow, DecodeError> {
+    let Credit { class, bytes } = protocol::decode(body)?;
+    // Only bulk is sent on credit.
+    if class == Class::BULK.0 {
+        reader.conn.with_output(|output| output.bulk.grant(bytes));
     }
     Ok(Flow::Next)
 }

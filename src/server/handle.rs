@@ -4,18 +4,19 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::channel::oneshot;
 use futures::io::{AsyncRead, AsyncWrite};
 
 use super::accept;
+use super::attach;
 use super::committer::Submission;
 use super::conn::Close;
 use super::flusher::Turn;
 use super::publish;
 use super::shared::{Clock, Shared};
-use crate::id::{Alias, PrincipalId, RoomId, RoomName, Seq, SessionId, Timestamp};
+use crate::id::{Alias, PrincipalId, RoomId, RoomName, Seq, SessionId, Timestamp, random_u32};
 use crate::protocol::Code;
 use crate::protocol::message::{EventKind, Notice};
 use crate::room::Run;
@@ -23,6 +24,21 @@ use crate::rt;
 
 /// The most entries that one page of an inspection has.
 const MAX_PAGE: usize = 1000;
+
+/// Clients are told to come back after this time at the earliest, in milliseconds: a restart takes about as long …
+const RETURN_MS: u32 = 500;
+
+/// … and so many of them a millisecond, each of which costs about 50 µs, …
+const COMEBACKS_PER_MS: u32 = 5;
+
+/// … spread over this time at least, in milliseconds, …
+const MIN_SPREAD_MS: u32 = 1000;
+
+/// … and at most.
+const MAX_SPREAD_MS: u32 = 60_000;
+
+/// What is published has this time to be stored, whatever the deadline.
+const LAST_COMMIT: Duration = Duration::from_secs(1);
 
 /// A running server, from inside the application. Cheap to clone; any task or thread may use it.
 ///
@@ -75,7 +91,8 @@ impl ServerHandle {
         let text = text.as_ref();
         valid(shared, text)?;
         shared.commits.room().await;
-        let room = shared.rooms.open(room, true).map_err(|_| HandleError::TooManyRooms)?;
+        let opened = shared.rooms.open(room, true, Clock::timestamp(), |change| shared.keep(change));
+        let room = opened.map_err(|_| HandleError::TooManyRooms)?;
         let mut events = Run::default();
         events.push(EventKind::TEXT, text.as_bytes());
         let (done, kept) = oneshot::channel();
@@ -86,23 +103,42 @@ impl ServerHandle {
         Ok(Published { room: id, seq: batch.first, at: batch.at })
     }
 
+    /// Remove an event's body: from the room's log, from what is searched, and from what is still to be sent. The event
+    /// keeps its number, with the kind [`REMOVED`](EventKind::REMOVED). Whoever has it already keeps it; backups do too.
+    ///
+    /// # Errors
+    ///
+    /// There is no such room or event; the store failed; the server has stopped.
+    pub async fn redact(&self, room: &RoomName, seq: Seq) -> Result<(), HandleError> {
+        let shared = self.running()?;
+        let room = shared.rooms.find(room).ok_or(HandleError::NoSuchEvent)?;
+        let redacted = shared.store.redact(room.id, seq, EventKind::REMOVED, b"").await;
+        room.lock().tail.redact(seq, EventKind::REMOVED, b"");
+        match redacted {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(HandleError::NoSuchEvent),
+            Err(e) => Err(HandleError::Store(e.to_string())),
+        }
+    }
+
     /// A page of sessions in the order of their ids: those behind `after`, at most `limit` (and at most 1000).
     ///
     /// # Errors
     ///
     /// The server has stopped.
     pub async fn sessions(&self, after: Option<SessionId>, limit: usize) -> Result<Page<SessionInfo>, HandleError> {
-        let (conns, more) = self.running()?.sessions.page(after, limit.clamp(1, MAX_PAGE));
-        let items = conns.iter().filter_map(|conn| {
-            let identity = conn.identity()?;
-            Some(SessionInfo {
-                session: conn.id,
-                principal: identity.author.principal,
-                alias: identity.author.alias.clone(),
-                address: conn.address,
-                agent: identity.agent.clone(),
-                rooms: conn.rooms.lock().iter().map(|member| member.room.name.clone()).collect(),
-            })
+        let (sessions, more) = self.running()?.sessions.page(after, limit.clamp(1, MAX_PAGE));
+        let items = sessions.iter().map(|session| {
+            let conn = session.conn();
+            SessionInfo {
+                session: session.id,
+                principal: session.author.principal,
+                alias: session.author.alias.clone(),
+                connected: conn.is_some(),
+                address: conn.as_ref().and_then(|conn| conn.address),
+                agent: conn.as_ref().and_then(|conn| Some(conn.identity()?.agent.clone())).unwrap_or_default(),
+                rooms: session.rooms.lock().iter().map(|member| member.room.name.clone()).collect(),
+            }
         });
         Ok(Page { items: items.collect(), more })
     }
@@ -153,8 +189,13 @@ impl ServerHandle {
     ///
     /// There is no such session (any more); the server has stopped.
     pub async fn disconnect(&self, session: SessionId, reason: &str) -> Result<(), HandleError> {
-        let conn = self.running()?.sessions.find(session).ok_or(HandleError::NoSuchSession)?;
-        conn.request_close(Close::bye(Code::DISCONNECTED, crate::text::display_line(reason)));
+        let shared = self.running()?;
+        let session = shared.sessions.find(session).ok_or(HandleError::NoSuchSession)?;
+        let close = Close::bye(Code::DISCONNECTED, crate::text::display_line(reason));
+        match session.conn() {
+            Some(conn) => conn.request_close(close),
+            None => attach::end(shared, &session, &close).await,
+        }
         Ok(())
     }
 
@@ -168,20 +209,28 @@ impl ServerHandle {
             return;
         }
         tracing::info!("stopping: saying goodbye to {} connections", shared.sessions.counts().0);
-        let close = Close {
-            retry_after_ms: Some(1000),
+        // Whoever comes back does so at a time of its own: not all at once.
+        let spread = (shared.sessions.counts().0 as u32 / COMEBACKS_PER_MS).clamp(MIN_SPREAD_MS, MAX_SPREAD_MS);
+        let close = || Close {
+            retry_after_ms: Some(RETURN_MS + random_u32() % spread),
             ..Close::bye(Code::SHUTTING_DOWN, "the server is stopping; come back later")
         };
         let told = async {
             while shared.tasks.len() > 0 {
                 // Again and again: one that was accepted at the last moment is told too.
-                shared.sessions.close_all(&close);
+                shared.sessions.close_all(close);
                 let _ = rt::timeout(Duration::from_millis(100), shared.tasks.wait()).await;
             }
         };
+        let began = Instant::now();
         if rt::timeout(deadline, told).await.is_none() {
             tracing::warn!("{} connections were cut at the deadline", shared.sessions.counts().0);
         }
+        let left = deadline.saturating_sub(began.elapsed()).max(LAST_COMMIT);
+        if rt::timeout(left, shared.commits.settled()).await.is_none() {
+            tracing::error!("what was published last could not be stored in time; it was not acknowledged");
+        }
+        shared.store.close().await;
         super::cut(shared);
     }
 
@@ -245,7 +294,9 @@ pub struct SessionInfo {
     pub principal: PrincipalId,
     /// Under which alias.
     pub alias: Alias,
-    /// From where; none for a stream of the application's.
+    /// Whether it has a connection; one without ends when its grace is over.
+    pub connected: bool,
+    /// From where; none for a stream of the application's, and without a connection.
     pub address: Option<SocketAddr>,
     /// What the client calls itself.
     pub agent: String,
@@ -301,6 +352,8 @@ pub enum HandleError {
     Stopped,
     /// There is no such session, or no longer.
     NoSuchSession,
+    /// There is no such room, or no such event in it, or no longer.
+    NoSuchEvent,
     /// There are as many rooms as may be.
     TooManyRooms,
     /// There are as many connections as may be.
@@ -316,6 +369,9 @@ impl fmt::Display for HandleError {
         match self {
             Self::Stopped => f.write_str("the server has stopped"),
             Self::NoSuchSession => f.write_str("there is no such session; it may have ended"),
+            Self::NoSuchEvent => {
+                f.write_str("there is no such room, or no such event in it; it may not be kept any more")
+            }
             Self::TooManyRooms => f.write_str("the server has as many rooms as it may; raise `max_rooms`"),
             Self::Full => f.write_str("the server has as many connections as it may; raise `max_connections`"),
             Self::Text(why) | Self::Store(why) => f.write_str(why),

@@ -6,11 +6,12 @@ use super::conn::{Close, Conn};
 use super::guard;
 use super::reader::Reader;
 use super::rooms::Member;
-use super::shared::Shared;
+use super::shared::{Clock, Shared};
 use crate::handler::Admission;
 use crate::id::RoomName;
 use crate::protocol::Code;
 use crate::protocol::message::{ErrorReply, Join, Joined, Leave, Left};
+use crate::store::Change;
 
 /// Why somebody doesn't get into a room.
 struct Refusal {
@@ -42,8 +43,9 @@ async fn try_join(shared: &Arc<Shared>, conn: &Arc<Conn>, join: &Join) -> Result
         (None, "") => return Err(Refusal::new(Code::NO_SUCH_ROOM, "this server has no default room: name one")),
         (_, name) => RoomName::parse(name).map_err(|e| Refusal::new(Code::ROOM_NAME_INVALID, e.to_string()))?,
     };
+    let session = &identity.session;
     let (known, rooms) = {
-        let rooms = conn.rooms.lock();
+        let rooms = conn.members();
         (rooms.iter().find(|member| member.room.name == name).cloned(), rooms.len())
     };
     if let Some(member) = known {
@@ -66,7 +68,7 @@ async fn try_join(shared: &Arc<Shared>, conn: &Arc<Conn>, join: &Join) -> Result
     }
     if let (Some(handler), true, Some(peer)) = (&shared.handler, shared.interests.join, conn.peer()) {
         let limit = shared.config.handler_timeout;
-        match guard::call("join", conn.id, limit, async { handler.join(peer, &name).await }).await {
+        match guard::call("join", session.id, limit, async { handler.join(peer, &name).await }).await {
             Ok(Admission::Allow) => {}
             Ok(Admission::Refuse(reason)) => return Err(Refusal::new(Code::JOIN_REFUSED, reason)),
             Err(guard::HandlerFailed) => {
@@ -76,13 +78,15 @@ async fn try_join(shared: &Arc<Shared>, conn: &Arc<Conn>, join: &Join) -> Result
         }
     }
     loop {
+        let keep = |change| shared.keep(change);
         let room = shared
             .rooms
-            .open(&name, false)
+            .open(&name, false, Clock::timestamp(), keep)
             .map_err(|_| Refusal::new(Code::TOO_MANY_ROOMS, "the server has as many rooms as it takes"))?;
         // The room may have ended since it was found; then there is a new one under its name.
-        let entered = room.enter(conn, &identity.author, |entered| {
-            conn.rooms.lock().push(Arc::clone(&entered.member));
+        let entered = room.enter(conn, session, |entered| {
+            session.rooms.lock().push(Arc::clone(&entered.member));
+            shared.keep(Change::PutMember(entered.member.record()));
             conn.queue(&Joined {
                 request: join.request,
                 room: room.id,
@@ -94,10 +98,14 @@ async fn try_join(shared: &Arc<Shared>, conn: &Arc<Conn>, join: &Join) -> Result
             });
         });
         if entered.is_none() {
-            continue;
+            if session.is_on(conn) {
+                continue;
+            }
+            // Another connection has the session: it joins there, or not at all.
+            return Ok(());
         }
         shared.flush(&room);
-        tracing::info!(session = %conn.id, room = %name, alias = %identity.author.alias, "joined");
+        tracing::info!(session = %session.id, room = %name, alias = %session.author.alias, "joined");
         return Ok(());
     }
 }
@@ -109,8 +117,11 @@ pub(super) async fn leave(reader: &mut Reader, leave: Leave) -> Result<(), Close
     let (shared, conn) = (Arc::clone(&reader.shared), Arc::clone(&reader.conn));
     let Leave { request, room } = leave;
     let member = {
-        let mut rooms = conn.rooms.lock();
-        rooms.iter().position(|member| member.room.id == room).map(|i| rooms.remove(i))
+        let member = conn.member(room);
+        if let Some(member) = &member {
+            member.session.rooms.lock().retain(|other| other.room.id != room);
+        }
+        member
     };
     let Some(member) = member else {
         let (code, text) = (Code::NOT_A_MEMBER, "you are not in this room".to_owned());
@@ -121,32 +132,18 @@ pub(super) async fn leave(reader: &mut Reader, leave: Leave) -> Result<(), Close
     take_out(&shared, &member);
     // Behind `Left` nothing of the room is written: the member is marked as gone before.
     conn.queue(&Left { request, room, code: Code::GOODBYE, text: String::new() });
-    tracing::info!(session = %conn.id, room = %member.room.name, "left");
+    tracing::info!(session = %member.session.id, room = %member.room.name, "left");
     if let (Some(handler), true, Some(peer)) = (&shared.handler, shared.interests.leave, conn.peer()) {
         let limit = shared.config.handler_timeout;
-        let _ = guard::call("leave", conn.id, limit, async { handler.leave(peer, &member.room.name).await }).await;
+        let _ = guard::call("leave", member.session.id, limit, async { handler.leave(peer, &member.room.name).await })
+            .await;
     }
     Ok(())
 }
 
-/// Take a member out of its room, tell the others, and end the room if it was the last.
+/// Take a member out of its room, and tell the others; the room ends with its last member, unless it stays.
 pub(super) fn take_out(shared: &Arc<Shared>, member: &Arc<Member>) {
-    match shared.rooms.leave(member) {
-        None => shared.flush(&member.room),
-        Some(room) => {
-            let shared_ = Arc::clone(shared);
-            shared.engine.spawn(async move {
-                if let Err(e) = shared_
-                    .store
-                    .append(crate::store::Commit {
-                        changes: vec![crate::store::Change::DropRoom(room)],
-                        ..Default::default()
-                    })
-                    .await
-                {
-                    tracing::error!(%room, "an ended room's log could not be dropped: {e}");
-                }
-            });
-        }
+    if shared.rooms.leave(member, |change| shared.keep(change)) {
+        shared.flush(&member.room);
     }
 }

@@ -21,17 +21,22 @@
 //! queue. Nothing is awaited under a lock.
 
 mod accept;
+mod attach;
 mod builder;
+mod bulk;
 mod committer;
 mod conn;
 mod dispatch;
 mod flusher;
 mod guard;
 mod handle;
+mod history;
 mod membership;
 mod output;
 mod publish;
 mod reader;
+mod reading;
+mod registry;
 mod rooms;
 mod session;
 mod shared;

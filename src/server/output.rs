@@ -1,4 +1,4 @@
-//! What waits for one connection, and the one write that sends it: control first, then its rooms in turn.
+//! What waits for one connection, and the one write that sends it: control first, then its rooms in turn, then bulk.
 //!
 //! One output state per connection, behind a lock that is only ever tried by those who serve many connections. Who
 //! finds it locked leaves a mark in the queue; the holder looks at the queue again after it has let go.
@@ -11,8 +11,9 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
+use super::bulk::{Bulk, Job};
 use super::rooms::Member;
-use crate::id::{Seq, SessionId};
+use crate::id::SessionId;
 use crate::room::{Chunk, Lookup};
 
 /// The most that one round gathers for one write, in bytes: several rings' chunks, and about as much as a kernel
@@ -42,8 +43,8 @@ pub(super) struct Output {
     dirty: VecDeque<Arc<Member>>,
     /// The transport takes nothing; only the writer, who waits for it, may try again.
     blocked: bool,
-    /// A room's events are being read from the store; no others go before them.
-    refilling: bool,
+    /// What comes from the store: goes behind everything else.
+    pub(super) bulk: Bulk,
     /// The session has ended: what is pending still goes out, rooms don't.
     muted: bool,
     failed: bool,
@@ -58,8 +59,8 @@ pub(super) enum Pumped {
     More,
     /// The transport takes no more at the moment.
     Blocked,
-    /// This member's cursor fell off the tail: what follows it is in the store.
-    Starved(Arc<Member>),
+    /// Nothing is left but what is to be read from the store.
+    Reading,
     Failed(io::Error),
 }
 
@@ -86,6 +87,7 @@ struct Item {
 enum Gathered {
     CaughtUp,
     More,
+    /// What follows is in the store only, or to be replayed from there.
     Lost,
 }
 
@@ -116,23 +118,19 @@ impl Output {
         // Rooms before control: an ack is queued before the tail shows what follows it, so whatever was gathered
         // here, the acks that must go before it are in the queue by now.
         let (mut members, mut items, mut spans) = (Vec::new(), Vec::new(), Vec::new());
-        let mut lost = None;
-        if self.muted || self.refilling {
+        if self.muted {
             fresh.inspect(|fresh| self.mark(fresh.member));
         } else {
-            self.gather(session, fresh, &mut members, &mut items, &mut spans, &mut lost);
+            self.gather(session, fresh, &mut members, &mut items, &mut spans);
         }
         self.take_control(queue);
         // Who is out of a room by now has its `Left` among the control frames: nothing of the room may follow it.
         items.retain(|item: &Item| !members[item.member].member.is_gone());
+        self.bulk.drop_gone();
 
-        let total = self.write(&items, &spans, sink);
-        let n = match total {
-            Ok((n, _)) => n,
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                self.blocked = true;
-                0
-            }
+        let n = match self.write(&items, &spans, sink) {
+            Ok(n) => n,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => 0,
             Err(e) => {
                 self.failed = true;
                 self.drop_all(queue);
@@ -140,24 +138,23 @@ impl Output {
             }
         };
         written.bytes += n;
-        let complete = self.account(n, &items, &spans, &mut members);
-        if !complete {
-            self.blocked = true;
-        }
+        self.blocked = !self.account(n, &items, &spans, &mut members);
         for gathered in &members {
             if gathered.more || gathered.incomplete {
                 self.mark(&gathered.member);
             }
         }
+        if let Some(member) = self.bulk.take_fed() {
+            self.mark(&member);
+        }
         if self.blocked {
-            lost.inspect(|member| self.mark(member));
             return Pumped::Blocked;
         }
-        if let Some(member) = lost {
-            self.refilling = true;
-            return Pumped::Starved(member);
+        match (self.muted, self.dirty.is_empty()) {
+            (false, false) => Pumped::More,
+            (false, true) if self.bulk.has_work() => Pumped::Reading,
+            _ => Pumped::Idle,
         }
-        if self.muted || self.dirty.is_empty() { Pumped::Idle } else { Pumped::More }
     }
 
     fn gather(
@@ -167,19 +164,18 @@ impl Output {
         members: &mut Vec<Round>,
         items: &mut Vec<Item>,
         spans: &mut Vec<Range<usize>>,
-        lost: &mut Option<Arc<Member>>,
     ) {
         let mut budget = ROUND_BYTES;
         let rooms = std::mem::take(&mut self.dirty);
         for member in rooms {
-            if budget == 0 || lost.is_some() {
+            if budget == 0 {
                 self.dirty.push_back(member);
                 continue;
             }
             // Cleared before looking: whoever closes a chunk after the look finds the member unmarked and marks it.
             member.dirty.store(false, Ordering::SeqCst);
             let gathered = gather_one(&member, session, &[], members.len(), items, spans, &mut budget);
-            finish(member, gathered, members, lost);
+            self.gathered(member, gathered, members);
         }
         let Some(fresh) = fresh else { return };
         if members.iter().any(|round| Arc::ptr_eq(&round.member, fresh.member))
@@ -187,12 +183,20 @@ impl Output {
         {
             return;
         }
-        if budget == 0 || lost.is_some() {
+        if budget == 0 {
             self.mark(fresh.member);
             return;
         }
         let gathered = gather_one(fresh.member, session, fresh.chunks, members.len(), items, spans, &mut budget);
-        finish(Arc::clone(fresh.member), gathered, members, lost);
+        self.gathered(Arc::clone(fresh.member), gathered, members);
+    }
+
+    fn gathered(&mut self, member: Arc<Member>, gathered: Gathered, members: &mut Vec<Round>) {
+        if let Gathered::Lost = gathered {
+            member.starved.store(true, Ordering::SeqCst);
+            self.bulk.push(Job::Follow(Arc::clone(&member)));
+        }
+        members.push(Round { member, more: matches!(gathered, Gathered::More), incomplete: false });
     }
 
     fn take_control(&mut self, queue: &Mutex<Queue>) {
@@ -215,9 +219,9 @@ impl Output {
         items: &[Item],
         spans: &[Range<usize>],
         sink: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> io::Result<(usize, usize)> {
+    ) -> io::Result<usize> {
         let pending = &self.pending[self.offset..];
-        let mut bufs: Vec<IoSlice<'_>> = Vec::with_capacity(1 + spans.len());
+        let mut bufs: Vec<IoSlice<'_>> = Vec::with_capacity(2 + spans.len());
         if !pending.is_empty() {
             bufs.push(IoSlice::new(pending));
         }
@@ -225,15 +229,17 @@ impl Output {
             let bytes = item.chunk.bytes();
             bufs.extend(spans[item.spans.clone()].iter().map(|span| IoSlice::new(&bytes[span.clone()])));
         }
-        let total = bufs.iter().map(|buf| buf.len()).sum();
-        if total == 0 {
-            return Ok((0, 0));
+        if !self.bulk.bytes().is_empty() {
+            bufs.push(IoSlice::new(self.bulk.bytes()));
+        }
+        if bufs.is_empty() {
+            return Ok(0);
         }
         loop {
             // The kernel takes at most 1024 pieces; what is left goes in the next round.
             match sink(&bufs[..bufs.len().min(1024)]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => return Ok((n, total)),
+                Ok(n) => return Ok(n),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
@@ -286,7 +292,7 @@ impl Output {
                 member.member.advance(item.chunk.last);
             }
         }
-        complete
+        complete && self.bulk.wrote(n, &mut self.pending)
     }
 
     /// Note that a room has something.
@@ -301,20 +307,10 @@ impl Output {
         self.blocked = false;
     }
 
-    /// Go on behind what was read from the store: its frames, and where the member is then.
-    pub(super) fn refilled(&mut self, member: &Arc<Member>, frames: &[u8], reached: Seq) {
-        self.refilling = false;
-        if !member.is_gone() && !self.muted {
-            self.pending.extend_from_slice(frames);
-            member.advance(reached);
-        }
-        self.mark(member);
-    }
-
     /// The session has ended: nothing of its rooms goes out any more.
     pub(super) fn mute(&mut self) {
         self.muted = true;
-        self.refilling = false;
+        self.bulk.clear();
         self.dirty.clear();
     }
 
@@ -333,7 +329,7 @@ impl Output {
 
     /// Whether somebody has to go on writing.
     pub(super) fn has_work(&self) -> bool {
-        !self.failed && (self.blocked || self.pending() > 0 || !self.dirty.is_empty())
+        !self.failed && (self.blocked || self.pending() > 0 || !self.dirty.is_empty() || self.bulk.has_work())
     }
 
     pub(super) fn pending(&self) -> usize {
@@ -348,13 +344,6 @@ struct Round {
     incomplete: bool,
 }
 
-fn finish(member: Arc<Member>, gathered: Gathered, members: &mut Vec<Round>, lost: &mut Option<Arc<Member>>) {
-    if let Gathered::Lost = gathered {
-        *lost = Some(Arc::clone(&member));
-    }
-    members.push(Round { member, more: matches!(gathered, Gathered::More), incomplete: false });
-}
-
 fn gather_one(
     member: &Arc<Member>,
     session: SessionId,
@@ -364,8 +353,11 @@ fn gather_one(
     spans: &mut Vec<Range<usize>>,
     budget: &mut usize,
 ) -> Gathered {
-    if member.is_gone() || member.is_held() {
+    if member.is_gone() || member.is_held() || member.starved.load(Ordering::SeqCst) {
         return Gathered::CaughtUp;
+    }
+    if member.is_replaying() {
+        return Gathered::Lost;
     }
     let mut cursor = member.cursor();
     // Behind the chunks that a room's flusher has just closed there is nothing: only it closes chunks.
@@ -404,8 +396,9 @@ fn gather_one(
 mod tests {
     use super::super::conn::{Conn, Link};
     use super::super::rooms::{Room, Rooms};
+    use super::super::session::Session;
     use super::*;
-    use crate::id::{Alias, PrincipalId, RoomName, Timestamp};
+    use crate::id::{Alias, PrincipalId, RoomName, Seq, Timestamp};
     use crate::protocol::message::{Deliver, EventKind, Kind, Notice, PrincipalKind};
     use crate::protocol::{decode, encode, frame};
     use crate::room::{Author, Batch, NewBatch, Run};
@@ -413,12 +406,12 @@ mod tests {
     use std::time::Instant;
 
     const OWN: u64 = 3;
+    const ME: SessionId = SessionId::from_bytes([1; 16]);
 
     /// Two rooms with this connection in them, whose tails hold events of others and, as every third, its own.
     struct Scene {
         rooms: Vec<Arc<Room>>,
         members: Vec<Arc<Member>>,
-        conn: Arc<Conn>,
         queue: Mutex<Queue>,
         output: Output,
         sent: Vec<u8>,
@@ -428,12 +421,12 @@ mod tests {
         fn new() -> Self {
             let registry = Rooms::new(10, 1 << 20);
             let conn = Arc::new(Conn::new(None, Link::Stream(Signal::default()), 1));
-            let rooms: Vec<_> =
-                ["a", "b"].iter().map(|name| registry.open(&RoomName::parse(name).unwrap(), true).unwrap()).collect();
-            let author = Arc::new(author(1));
-            let members = rooms.iter().map(|room| room.enter(&conn, &author, |_| ()).unwrap().member).collect();
+            let rooms: Vec<_> = ["a", "b"].iter().map(|name| open(&registry, name)).collect();
+            let session = Arc::new(Session::restored(ME, Arc::new(author(1)), None, None));
+            session.sit(Some(&conn));
+            let members = rooms.iter().map(|room| room.enter(&conn, &session, |_| ()).unwrap().member).collect();
             let (queue, output) = (Mutex::default(), Output::default());
-            Self { rooms, members, conn, queue, output, sent: Vec::new() }
+            Self { rooms, members, queue, output, sent: Vec::new() }
         }
 
         fn append(&self, room: usize, count: u64) -> Vec<Arc<Chunk>> {
@@ -444,7 +437,7 @@ mod tests {
                 let own = first.get().is_multiple_of(OWN);
                 let mut events = Run::default();
                 events.push(EventKind::TEXT, format!("event {first}").as_bytes());
-                let origin = Some(if own { self.conn.id } else { SessionId::from_bytes([9; 16]) });
+                let origin = Some(if own { ME } else { SessionId::from_bytes([9; 16]) });
                 let new = NewBatch { room: room.id, author: Arc::new(author(2)), origin, publish: None, events };
                 state.tail.push(Arc::new(Batch { first, at: Timestamp::default(), new }));
             }
@@ -468,7 +461,7 @@ mod tests {
                 if sent.len() == before { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(sent.len() - before) }
             };
             let fresh = fresh.map(|(i, chunks)| Fresh { member: &self.members[i], chunks });
-            self.output.round(self.conn.id, &self.queue, fresh, &mut sink, &mut Written::default())
+            self.output.round(ME, &self.queue, fresh, &mut sink, &mut Written::default())
         }
 
         /// What was sent: seqs by room, and how many control frames.
@@ -488,6 +481,10 @@ mod tests {
             assert!(rest.is_empty(), "a frame was left unfinished");
             (seqs, notices)
         }
+    }
+
+    fn open(registry: &Rooms, name: &str) -> Arc<Room> {
+        registry.open(&RoomName::parse(name).unwrap(), true, Timestamp::default(), |_| ()).unwrap()
     }
 
     fn author(n: u8) -> Author {
@@ -551,7 +548,7 @@ mod tests {
     fn behind_left_nothing_of_the_room_is_written() {
         let mut scene = Scene::new();
         let chunks = scene.append(0, 2);
-        scene.members[0].leave();
+        scene.members[0].unseat();
         scene.control("left");
         scene.round(Some((0, &chunks)), usize::MAX);
         assert_eq!(scene.received(), (vec![vec![], vec![]], 1));

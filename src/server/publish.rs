@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use super::committer::{Publish, Submission, What, ack};
 use super::conn::Conn;
+use super::dispatch::Work;
 use super::guard;
 use super::rooms::Member;
 use super::shared::Shared;
 use crate::handler::{Message, Verdict};
-use crate::id::{OutboxId, RoomId, Seq};
+use crate::id::{OutboxId, RoomId, Seq, Timestamp};
 use crate::protocol::event::PublishRef;
 use crate::protocol::message::{EventKind, Refused};
 use crate::protocol::{Code, DecodeError};
-use crate::room::{Epoch, Offer, Run};
+use crate::room::{Epoch, Offer, Run, Taken};
+use crate::store::StoreError;
 use crate::text;
 
 /// What one session sends in a row becomes one frame for everybody else, up to so many bytes: a client must take
@@ -43,7 +45,18 @@ pub(super) struct Judging {
     bodies: Run,
 }
 
-/// Take a publish. Returns what the handler has to judge first.
+/// A publish whose numbers the store has to be asked about: from an outbox that isn't known here, or sent again after
+/// long.
+#[derive(Debug)]
+pub(super) struct Slow {
+    member: Arc<Member>,
+    outbox: OutboxId,
+    n: u64,
+    expected: Option<Seq>,
+    bodies: Run,
+}
+
+/// Take a publish. Returns what has to wait: for the application's handler, or for the store.
 ///
 /// # Errors
 ///
@@ -53,13 +66,14 @@ pub(super) fn take(
     conn: &Conn,
     body: &[u8],
     collected: &mut Option<Collected>,
-) -> Result<Option<Judging>, DecodeError> {
+) -> Result<Option<Work>, DecodeError> {
     let publish = PublishRef::decode(body)?;
+    let (outbox, expected) = (publish.outbox, publish.expected);
     let known = collected.as_ref().filter(|c| c.member.room.id == publish.room).map(|c| Arc::clone(&c.member));
     let Some(member) = known.or_else(|| conn.member(publish.room)) else {
         let text = "you are not in this room: join it first";
         for i in 0..publish.count() {
-            conn.queue(&refusal(publish.room, publish.outbox, publish.n.saturating_add(i), Code::NOT_A_MEMBER, text));
+            conn.queue(&refusal(publish.room, outbox, publish.n.saturating_add(i), Code::NOT_A_MEMBER, text));
         }
         return Ok(None);
     };
@@ -68,51 +82,172 @@ pub(super) fn take(
         if n >= end {
             return Ok(None);
         }
-        let offer = member.room.lock().publishers.offer(member.author.principal, publish.outbox, n, end - n);
-        match offer {
-            Offer::New(epoch) => break epoch,
-            Offer::Duplicate(taken) => conn.queue(&ack(publish.room, publish.outbox, taken, None)),
-            Offer::Refused => {
-                let text = "this was refused before";
-                conn.queue(&refusal(publish.room, publish.outbox, n, Code::MESSAGE_REFUSED, text));
-            }
-            Offer::InFlight => {}
-            Offer::Ahead { expected, tell } => {
-                if tell {
-                    let text = "an earlier message is missing; send again from it on".to_owned();
-                    let permanent = false;
-                    let (room, outbox, code, retry_after_ms) = (publish.room, publish.outbox, Code::RESEND, None);
-                    conn.queue(&Refused { room, outbox, n: expected, code, text, permanent, retry_after_ms });
-                }
-                return Ok(None);
-            }
-            Offer::TooMany => {
-                let text = "too many outboxes publish here for one session: use one";
-                conn.queue(&refusal(publish.room, publish.outbox, n, Code::BUSY, text));
-                return Ok(None);
+        match offer(&member, outbox, n, end - n) {
+            Offered::New(epoch) => break epoch,
+            Offered::Done => {}
+            Offered::Stop => return Ok(None),
+            Offered::AskStore => {
+                flush(shared, collected);
+                let bodies = run(bodies);
+                return Ok(Some(Work::Slow(Slow { member, outbox, n, expected, bodies })));
             }
         }
         n += 1;
         bodies.next();
     };
-    if shared.interests.message || publish.expected.is_some() {
+    if shared.interests.message || expected.is_some() {
         flush(shared, collected);
-        let mut run = Run::default();
-        bodies.for_each(|(kind, body)| run.push(kind, body));
-        let (outbox, expected) = (publish.outbox, publish.expected);
-        return Ok(Some(Judging { member, outbox, n, epoch, expected, bodies: run }));
+        let bodies = run(bodies);
+        return Ok(Some(Work::Judge(Judging { member, outbox, n, epoch, expected, bodies })));
     }
+    accept(shared, collected, &member, outbox, n, epoch, bodies);
+    Ok(None)
+}
+
+/// Take bodies that nobody has to judge.
+fn accept<'a>(
+    shared: &Shared,
+    collected: &mut Option<Collected>,
+    member: &Arc<Member>,
+    outbox: OutboxId,
+    mut n: u64,
+    epoch: Epoch,
+    bodies: impl Iterator<Item = (EventKind, &'a [u8])>,
+) {
     for (kind, body) in bodies {
         match check(kind, body, shared.config.max_event) {
-            Ok(()) => collect(shared, collected, &member, publish.outbox, n, epoch, (kind, body)),
+            Ok(()) => collect(shared, collected, member, outbox, n, epoch, (kind, body)),
             Err((code, text)) => {
                 flush(shared, collected);
-                submit(shared, &member, publish.outbox, n, epoch, What::Refuse(code, text));
+                submit(shared, member, outbox, n, epoch, What::Refuse(code, text));
             }
         }
         n += 1;
     }
-    Ok(None)
+}
+
+/// What an offered number led to.
+enum Offered {
+    /// It is reserved, with those behind it.
+    New(Epoch),
+    /// It was answered: on to the next.
+    Done,
+    /// Nothing behind it can be taken either.
+    Stop,
+    AskStore,
+}
+
+/// Offer a number, and answer what is decided already.
+fn offer(member: &Member, outbox: OutboxId, n: u64, count: u64) -> Offered {
+    let room = member.room.id;
+    let offer = member.room.lock().publishers.offer(outbox, n, count);
+    match offer {
+        Offer::New(epoch) => return Offered::New(epoch),
+        Offer::Unknown => return Offered::AskStore,
+        Offer::Duplicate(taken) if taken.seq == Seq::ZERO => return Offered::AskStore,
+        Offer::Duplicate(taken) => member.conn.queue(&ack(room, outbox, taken, None)),
+        Offer::Refused => {
+            member.conn.queue(&refusal(room, outbox, n, Code::MESSAGE_REFUSED, "this was refused before"));
+        }
+        Offer::InFlight => {}
+        Offer::Ahead { expected, tell } => {
+            if tell {
+                let text = "an earlier message is missing; send again from it on".to_owned();
+                let (code, permanent, retry_after_ms) = (Code::RESEND, false, None);
+                member.conn.queue(&Refused { room, outbox, n: expected, code, text, permanent, retry_after_ms });
+            }
+            return Offered::Stop;
+        }
+    }
+    Offered::Done
+}
+
+/// Take a publish that the store has to be asked about.
+pub(super) async fn slow(shared: &Arc<Shared>, slow: Slow) {
+    let Slow { member, outbox, mut n, mut expected, bodies } = slow;
+    let end = n + bodies.len() as u64;
+    let mut skipped = 0;
+    let epoch = loop {
+        if n >= end {
+            return member.conn.kick(shared);
+        }
+        match offer(&member, outbox, n, end - n) {
+            Offered::New(epoch) => break epoch,
+            Offered::Stop => return member.conn.kick(shared),
+            Offered::Done => {}
+            Offered::AskStore => match look_up(shared, &member, outbox, n).await {
+                Ok(true) => {}
+                // It is known now: offer it again.
+                Ok(false) => continue,
+                Err(LookUp::TooMany) => {
+                    let text = "too many outboxes publish here for one session: use one";
+                    member.conn.queue(&refusal(member.room.id, outbox, n, Code::BUSY, text));
+                    return member.conn.kick(shared);
+                }
+                Err(LookUp::Store(e)) => {
+                    tracing::error!(room = %member.room.name, "an outbox can't be looked up: {e}");
+                    return retry(
+                        shared,
+                        &member,
+                        outbox,
+                        n,
+                        Code::STORE_FAILED,
+                        "the server can't keep messages at the moment; send it again",
+                    );
+                }
+            },
+        }
+        n += 1;
+        skipped += 1;
+        // A condition was for the first one.
+        expected = None;
+    };
+    let rest = bodies.iter().skip(skipped);
+    if shared.interests.message || expected.is_some() {
+        let bodies = run(rest);
+        return judge(shared, Judging { member, outbox, n, epoch, expected, bodies }).await;
+    }
+    let mut collected = None;
+    accept(shared, &mut collected, &member, outbox, n, epoch, rest);
+    flush(shared, &mut collected);
+}
+
+enum LookUp {
+    TooMany,
+    Store(StoreError),
+}
+
+/// Ask the store about a number. True if it was answered; false if the outbox was not known here, and is now.
+async fn look_up(shared: &Shared, member: &Member, outbox: OutboxId, n: u64) -> Result<bool, LookUp> {
+    let room = member.room.id;
+    let known = !matches!(member.room.lock().publishers.offer(outbox, n, 0), Offer::Unknown);
+    if !known {
+        let record = shared.store.outbox(room, outbox).await.map_err(LookUp::Store)?;
+        let (decided, last) = record.map_or((0, None), |record| (record.decided, record.last));
+        let who = member.session.author.principal;
+        let taken = member.room.lock().publishers.recall(who, outbox, decided, last);
+        return if taken { Ok(false) } else { Err(LookUp::TooMany) };
+    }
+    let taken = shared.store.taken(room, outbox, n).await.map_err(LookUp::Store)?;
+    let trimmed = || async { shared.store.extent(room).await.map(|extent| extent.trimmed > Seq::ZERO) };
+    match taken {
+        Some(taken) => member.conn.queue(&ack(room, outbox, taken, None)),
+        // It was stored so long ago that its place is not kept.
+        None if trimmed().await.map_err(LookUp::Store)? => {
+            let taken = Taken { n, count: 1, seq: Seq::ZERO, at: Timestamp::default() };
+            member.conn.queue(&ack(room, outbox, taken, None));
+        }
+        None => {
+            member.conn.queue(&refusal(room, outbox, n, Code::MESSAGE_REFUSED, "this was refused before"));
+        }
+    }
+    Ok(true)
+}
+
+fn run<'a>(bodies: impl Iterator<Item = (EventKind, &'a [u8])>) -> Run {
+    let mut run = Run::default();
+    bodies.for_each(|(kind, body)| run.push(kind, body));
+    run
 }
 
 fn collect(
@@ -162,12 +297,15 @@ pub(super) async fn judge(shared: &Arc<Shared>, judging: Judging) {
                 Ok(Verdict::Replace(text)) => match check(kind, text.as_bytes(), shared.config.max_event) {
                     Ok(()) => What::Replace(one(kind, text.as_bytes())),
                     Err((code, why)) => {
-                        tracing::error!(session = %member.conn.id, "the handler's replacement is not a valid text: {why}");
+                        tracing::error!(session = %member.session.id, "the handler's replacement is not a valid text: {why}");
                         What::Refuse(code, "the application's replacement for the message was not valid".into())
                     }
                 },
                 Ok(Verdict::Refuse(reason)) => What::Refuse(Code::MESSAGE_REFUSED, reason),
-                Err(guard::HandlerFailed) => return retry(shared, &member, outbox, n),
+                Err(guard::HandlerFailed) => {
+                    let text = "the server's application failed on this message; it may be sent again";
+                    return retry(shared, &member, outbox, n, Code::HANDLER_FAILED, text);
+                }
             },
         };
         let expected = if i == 0 { expected } else { None };
@@ -183,20 +321,19 @@ async fn ask(shared: &Shared, member: &Member, body: &[u8]) -> Result<Verdict, g
     // Checked before: it is UTF-8.
     let text = std::str::from_utf8(body).unwrap_or_default();
     let message = Message { from, room: &member.room.name, text };
-    guard::call("message", member.conn.id, shared.config.handler_timeout, async { handler.message(message).await })
+    guard::call("message", member.session.id, shared.config.handler_timeout, async { handler.message(message).await })
         .await
 }
 
-/// The handler gave no answer: this number and those behind it are to come again.
-fn retry(shared: &Arc<Shared>, member: &Arc<Member>, outbox: OutboxId, n: u64) {
-    member.room.lock().publishers.release(member.author.principal, outbox, n, true);
-    let text = "the server's application failed on this message; it may be sent again".to_owned();
-    let (room, code) = (member.room.id, Code::HANDLER_FAILED);
+/// There is no answer to be had: this number and those behind it are to come again.
+fn retry(shared: &Arc<Shared>, member: &Arc<Member>, outbox: OutboxId, n: u64, code: Code, text: &str) {
+    member.room.lock().publishers.release(outbox, n, true);
+    let (room, text) = (member.room.id, text.to_owned());
     member.conn.queue(&Refused { room, outbox, n, code, text, permanent: false, retry_after_ms: Some(RETRY_MS) });
     member.conn.kick(shared);
 }
 
-/// Milliseconds to wait after a handler failed.
+/// Milliseconds to wait after a handler, or the store, failed.
 const RETRY_MS: u32 = 1000;
 
 fn one(kind: EventKind, body: &[u8]) -> Run {

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use futures::io::{AsyncRead, AsyncReadExt};
 
+use super::attach::{self, Registered};
 use super::conn::{Close, Conn, Farewell, Link};
-use super::dispatch::{self, Flow, Work};
+use super::dispatch::{self, Flow};
 use super::output::CONTROL_CAP;
 use super::publish::{self, Collected};
-use super::session;
 use super::shared::Shared;
 use crate::protocol::Code;
 use crate::protocol::frame::{self, Frame, MAX_HANDSHAKE_BODY};
@@ -76,7 +76,7 @@ impl Reader {
     pub(super) async fn run_socket(mut self) {
         let conn = Arc::clone(&self.conn);
         let Link::Socket(socket) = &conn.link else { return };
-        let _registered = session::Registered::new(&self.shared, &conn);
+        let _registered = Registered::new(&self.shared, &conn);
         let close = loop {
             if let Some(close) = self.before_read().await {
                 break close;
@@ -109,7 +109,7 @@ impl Reader {
     /// Serve an application's stream until it ends; its writer runs beside.
     pub(super) async fn run_stream(mut self, mut stream: impl AsyncRead + Unpin) -> Close {
         let conn = Arc::clone(&self.conn);
-        let _registered = session::Registered::new(&self.shared, &conn);
+        let _registered = Registered::new(&self.shared, &conn);
         let mut buffer = vec![0; HANDSHAKE_READ_BYTES];
         let close = loop {
             if let Some(close) = self.before_read().await {
@@ -237,7 +237,7 @@ impl Reader {
         if self.handshake.is_none() && frame.header.kind == Kind::Publish.0 {
             return match publish::take(&self.shared, &self.conn, frame.body, &mut self.collected) {
                 Ok(None) => Flow::Next,
-                Ok(Some(judging)) => Flow::Work(Work::Judge(judging)),
+                Ok(Some(work)) => Flow::Work(work),
                 Err(e) => Flow::Close(dispatch::malformed(Kind::Publish, &e)),
             };
         }
@@ -282,10 +282,10 @@ impl Reader {
                 let (request, suggestion) = (None, None);
                 self.conn.queue(&ErrorReply { code, text, request, fatal: true, retry_after_ms, suggestion });
             }
-            Farewell::None => {}
+            Farewell::Heard | Farewell::None => {}
         }
         self.conn.kick(&self.shared);
-        session::end(&self.shared, &self.conn, close).await;
+        attach::leave(&self.shared, &self.conn, close).await;
     }
 
     /// Wait until the publishes of this session are committed or refused.
@@ -297,7 +297,7 @@ impl Reader {
             }
         };
         if conn.in_flight.load(Ordering::SeqCst) > 0 && rt::timeout(SETTLE, settled).await.is_none() {
-            tracing::warn!(session = %conn.id, "a session's publishes were not stored within {SETTLE:?} of its end");
+            tracing::warn!(connection = conn.id, "a session's publishes were not stored within {SETTLE:?} of its end");
         }
         // The wake may have been for something else too.
         if conn.close_requested().is_some() {
@@ -308,7 +308,7 @@ impl Reader {
     /// End a socket: let it take the goodbye, and close it without a reset.
     async fn end(mut self, close: Close, socket: &rt::Socket) {
         self.leave(&close).await;
-        if close.farewell != Farewell::None {
+        if matches!(close.farewell, Farewell::Bye | Farewell::Error) {
             let told = async {
                 while !self.conn.is_drained() {
                     if socket.writable().await.is_err() {

@@ -1,125 +1,126 @@
-//! A session's beginning and end on the server: who is let in, under which alias, and that nothing of it stays.
+//! A session: one client's stay on the server. It outlives a broken connection, so that whoever comes back goes on
+//! where they were, under the same alias and in the same rooms.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use super::conn::{Close, Conn};
-use super::guard;
-use super::reader::Reader;
-use super::shared::Shared;
-use crate::handler::{Admission, Peer};
-use crate::id::{Alias, PrincipalId};
-use crate::protocol::Code;
-use crate::protocol::message::{Authenticated, ErrorReply, PrincipalKind};
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+
+use super::conn::Conn;
+use super::rooms::Member;
+use crate::id::{SessionId, Timestamp, random_bytes};
+use crate::protocol::Message;
 use crate::room::Author;
+use crate::store::{SessionRecord, TokenHash};
 
-/// Keeps a connection in the server's list; takes everything of it away when dropped, even if its task was cut.
+/// A session, with a connection or waiting for one.
 #[derive(Debug)]
-pub(super) struct Registered {
-    shared: Arc<Shared>,
-    conn: Arc<Conn>,
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    pub(super) author: Arc<Author>,
+    /// The rooms that it is in. Locked under a room's lock, never around it.
+    pub(super) rooms: Mutex<Vec<Arc<Member>>>,
+    /// Held while the session moves from one connection to another, is left without one, or ends. Outermost.
+    pub(super) moving: Mutex<()>,
+    seat: Mutex<Seat>,
 }
 
-impl Registered {
-    pub(super) fn new(shared: &Arc<Shared>, conn: &Arc<Conn>) -> Self {
-        shared.sessions.add(conn);
-        Self { shared: Arc::clone(shared), conn: Arc::clone(conn) }
+#[derive(Debug, Default)]
+struct Seat {
+    conn: Option<Arc<Conn>>,
+    ended: bool,
+    token: Option<TokenHash>,
+    previous: Option<TokenHash>,
+}
+
+/// A session's secret, 256 bits: whoever has it is that session. Only its hash is kept.
+pub(super) struct Token(pub(super) Vec<u8>);
+
+impl Token {
+    pub(super) fn random() -> Self {
+        Self([random_bytes(), random_bytes()].concat())
+    }
+
+    pub(super) fn hash(&self) -> TokenHash {
+        hash(&self.0)
     }
 }
 
-impl Drop for Registered {
-    fn drop(&mut self) {
-        withdraw(&self.shared, &self.conn);
-        self.conn.with_output(|output| output.fail());
-    }
+/// The hash under which a token is known. A fast one: what it protects is as random as a key.
+pub(super) fn hash(token: &[u8]) -> TokenHash {
+    Sha256::digest(token).into()
 }
 
-/// Let a guest in, or tell it why not.
-pub(super) async fn admit(reader: &mut Reader, wish: Option<Alias>) -> Result<(), Close> {
-    let (shared, conn) = (Arc::clone(&reader.shared), Arc::clone(&reader.conn));
-    let Some(handshake) = &mut reader.handshake else { return Ok(()) };
-    let alias = match shared.sessions.claim(wish.as_ref(), conn.id) {
-        Ok(alias) => alias,
-        Err(free) => {
-            let text = format!(
-                "the alias {} is in use; {free} is free",
-                wish.as_ref().map_or("asked for", |wish| wish.as_str())
-            );
-            let fatal = !handshake.refused();
-            conn.queue(&ErrorReply {
-                code: Code::ALIAS_IN_USE,
-                text: text.clone(),
-                request: None,
-                fatal,
-                retry_after_ms: None,
-                suggestion: Some(free.to_string()),
-            });
-            return if fatal { Err(Close::gone(Code::ALIAS_IN_USE, text)) } else { Ok(()) };
-        }
-    };
-    let author = Author { principal: PrincipalId::random(), kind: PrincipalKind::Guest, alias };
-    if let (Some(handler), true) = (&shared.handler, shared.interests.connect) {
-        let who = Peer {
-            session: conn.id,
-            principal: author.principal,
-            kind: author.kind,
-            alias: &author.alias,
-            address: conn.address,
-            agent: &reader.agent,
-        };
-        let limit = shared.config.handler_timeout;
-        let refused = match guard::call("connect", conn.id, limit, async { handler.connect(who).await }).await {
-            Ok(Admission::Allow) => None,
-            Ok(Admission::Refuse(reason)) => Some(Close::error(Code::CONNECT_REFUSED, reason)),
-            Err(guard::HandlerFailed) => Some(Close {
-                retry_after_ms: Some(1000),
-                ..Close::error(Code::HANDLER_FAILED, "the server's application failed; try again")
-            }),
-        };
-        if let Some(close) = refused {
-            shared.sessions.release(&author.alias, conn.id);
-            return Err(close);
-        }
+impl Session {
+    pub(super) fn new(author: Arc<Author>) -> Self {
+        Self::restored(SessionId::random(), author, None, None)
     }
-    handshake.admitted();
-    let alias = author.alias.to_string();
-    conn.queue(&Authenticated { principal: author.principal, kind: author.kind, alias });
-    conn.identify(Arc::new(author), std::mem::take(&mut reader.agent));
-    Ok(())
-}
 
-/// The session ends: it leaves its rooms, its alias is free, the application hears of it.
-pub(super) async fn end(shared: &Arc<Shared>, conn: &Arc<Conn>, close: &Close) {
-    let rooms: Vec<_> = conn.rooms.lock().iter().map(|member| Arc::clone(&member.room)).collect();
-    let attached = conn.pulse.attached.load(Ordering::Relaxed);
-    withdraw(shared, conn);
-    let address = conn.address.map_or_else(|| "a stream of the application's".to_owned(), |a| a.to_string());
-    let alias = conn.identity().map(|identity| identity.author.alias.as_str());
-    if attached {
-        tracing::info!(session = %conn.id, alias, %address, code = %close.code, "session ended: {}", close.text);
-    } else {
-        tracing::info!(session = %conn.id, %address, code = %close.code, "connection ended: {}", close.text);
+    pub(super) fn restored(
+        id: SessionId,
+        author: Arc<Author>,
+        token: Option<TokenHash>,
+        previous: Option<TokenHash>,
+    ) -> Self {
+        let seat = Mutex::new(Seat { token, previous, ..Seat::default() });
+        Self { id, author, rooms: Mutex::default(), moving: Mutex::default(), seat }
     }
-    let (Some(handler), Some(peer)) = (&shared.handler, conn.peer()) else { return };
-    let limit = shared.config.handler_timeout;
-    if shared.interests.leave {
-        for room in rooms {
-            let _ = guard::call("leave", conn.id, limit, async { handler.leave(peer, &room.name).await }).await;
+
+    /// Give it a connection. Returns the one that it had.
+    pub(super) fn sit(&self, conn: Option<&Arc<Conn>>) -> Option<Arc<Conn>> {
+        std::mem::replace(&mut self.seat.lock().conn, conn.cloned())
+    }
+
+    /// The connection that it has.
+    pub(super) fn conn(&self) -> Option<Arc<Conn>> {
+        self.seat.lock().conn.clone()
+    }
+
+    /// Whether this is its connection.
+    pub(super) fn is_on(&self, conn: &Arc<Conn>) -> bool {
+        self.seat.lock().conn.as_ref().is_some_and(|mine| Arc::ptr_eq(mine, conn))
+    }
+
+    /// Queue a frame on whatever connection it has. Without one it is lost: who comes back sends again what wasn't
+    /// answered.
+    pub(super) fn queue<M: Message>(&self, message: &M) {
+        if let Some(conn) = &self.seat.lock().conn {
+            conn.queue(message);
         }
     }
-    if shared.interests.disconnect {
-        let _ = guard::call("disconnect", conn.id, limit, async { handler.disconnect(peer, close.code).await }).await;
-    }
-}
 
-/// Take a session out of everything that others see. Does nothing the second time.
-fn withdraw(shared: &Arc<Shared>, conn: &Arc<Conn>) {
-    shared.sessions.remove(conn.id);
-    let members = std::mem::take(&mut *conn.rooms.lock());
-    for member in members {
-        super::membership::take_out(shared, &member);
+    pub(super) fn has_ended(&self) -> bool {
+        self.seat.lock().ended
     }
-    if let Some(identity) = conn.identity() {
-        shared.sessions.release(&identity.author.alias, conn.id);
+
+    /// End it; true for the first who does.
+    pub(super) fn end(&self) -> bool {
+        !std::mem::replace(&mut self.seat.lock().ended, true)
+    }
+
+    /// The hashes that it is known by: the current one, and the one before.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = TokenHash> + use<> {
+        let seat = self.seat.lock();
+        [seat.token, seat.previous].into_iter().flatten()
+    }
+
+    /// Take a new token; `used` is the one that the client came back with, and stays good until the new one was used.
+    pub(super) fn rotate(&self, new: TokenHash, used: Option<TokenHash>) {
+        let mut seat = self.seat.lock();
+        (seat.token, seat.previous) = (Some(new), used);
+    }
+
+    /// How the store keeps it; none if it can't be continued.
+    pub(super) fn record(&self, seen: Timestamp) -> Option<SessionRecord> {
+        let seat = self.seat.lock();
+        Some(SessionRecord {
+            id: self.id,
+            principal: self.author.principal,
+            kind: self.author.kind,
+            alias: self.author.alias.clone(),
+            token: seat.token?,
+            previous: seat.previous,
+            seen,
+        })
     }
 }

@@ -1,25 +1,20 @@
 //! What all tasks of a server share.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
-use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use parking_lot::Mutex;
-
 use super::builder::Config;
-use super::committer::CommitQueue;
-use super::conn::{Close, Conn};
+use super::committer::{CommitQueue, Submission};
+use super::conn::Conn;
 use super::flusher::FlushQueue;
+use super::registry::Sessions;
 use super::rooms::{Room, Rooms};
 use crate::handler::{DynHandler, Interests};
-use crate::id::{Alias, SessionId, Timestamp};
-use crate::limit::{Connections, Full};
+use crate::id::Timestamp;
 use crate::room::Author;
 use crate::rt::{Gate, TaskGroup};
-use crate::store::DynLog;
+use crate::store::{Change, DynLog};
 
 /// A server's state.
 #[derive(Debug)]
@@ -41,9 +36,21 @@ pub(super) struct Shared {
     pub(super) stop: Stop,
     /// The author of what the application publishes.
     pub(super) app: Arc<Author>,
+    /// The connection of members that have none.
+    pub(super) nobody: Arc<Conn>,
 }
 
 impl Shared {
+    /// Whether a session outlives a broken connection.
+    pub(super) fn keeps_sessions(&self) -> bool {
+        !self.config.grace.is_zero()
+    }
+
+    /// Have a change kept; in order with what is published.
+    pub(super) fn keep(&self, change: Change) {
+        self.commits.submit(Submission::Record(change));
+    }
+
     /// Have a room flushed.
     pub(super) fn flush(&self, room: &Arc<Room>) {
         if !room.dirty.swap(true, Ordering::SeqCst) {
@@ -134,131 +141,5 @@ impl Stop {
 
     pub(super) async fn stopped(&self) {
         self.gate.until(|| self.is_stopped()).await;
-    }
-}
-
-/// Every connection, and the aliases that are taken.
-#[derive(Debug)]
-pub(super) struct Sessions {
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    connections: Connections,
-    conns: BTreeMap<SessionId, Arc<Conn>>,
-    aliases: HashMap<String, SessionId>,
-    guests: u64,
-}
-
-impl Sessions {
-    pub(super) fn new(max: usize, max_per_address: usize) -> Self {
-        let connections = Connections::new(max, max_per_address);
-        Self { inner: Mutex::new(Inner { connections, conns: BTreeMap::new(), aliases: HashMap::new(), guests: 1000 }) }
-    }
-
-    /// Count a connection, if there is room for it.
-    pub(super) fn enter(&self, address: Option<IpAddr>) -> Result<(), Full> {
-        self.inner.lock().connections.enter(address)
-    }
-
-    pub(super) fn leave(&self, address: Option<IpAddr>) {
-        self.inner.lock().connections.leave(address);
-    }
-
-    pub(super) fn add(&self, conn: &Arc<Conn>) {
-        self.inner.lock().conns.insert(conn.id, Arc::clone(conn));
-    }
-
-    pub(super) fn remove(&self, session: SessionId) {
-        self.inner.lock().conns.remove(&session);
-    }
-
-    pub(super) fn find(&self, session: SessionId) -> Option<Arc<Conn>> {
-        self.inner.lock().conns.get(&session).cloned()
-    }
-
-    /// Reserve an alias, or one of the server's choice. A free one as the error.
-    pub(super) fn claim(&self, wish: Option<&Alias>, session: SessionId) -> Result<Alias, Alias> {
-        let mut inner = self.inner.lock();
-        if let Some(wish) = wish {
-            let folded = wish.folded();
-            if inner.aliases.contains_key(&folded) {
-                return Err(inner.free_like(wish));
-            }
-            inner.aliases.insert(folded, session);
-            return Ok(wish.clone());
-        }
-        let alias = inner.free_guest();
-        inner.aliases.insert(alias.folded(), session);
-        Ok(alias)
-    }
-
-    /// Free the alias that a session has.
-    pub(super) fn release(&self, alias: &Alias, session: SessionId) {
-        let mut inner = self.inner.lock();
-        let folded = alias.folded();
-        if inner.aliases.get(&folded) == Some(&session) {
-            inner.aliases.remove(&folded);
-        }
-    }
-
-    /// How many connections are open, and how many of them have an alias.
-    pub(super) fn counts(&self) -> (usize, usize) {
-        let inner = self.inner.lock();
-        (inner.connections.open(), inner.aliases.len())
-    }
-
-    /// Every connection at this moment.
-    pub(super) fn all(&self) -> Vec<Arc<Conn>> {
-        self.inner.lock().conns.values().cloned().collect()
-    }
-
-    /// Connections in the order of their ids, behind `after`; and whether there are more.
-    pub(super) fn page(&self, after: Option<SessionId>, limit: usize) -> (Vec<Arc<Conn>>, bool) {
-        let inner = self.inner.lock();
-        let low = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut conns = inner.conns.range((low, Bound::Unbounded)).map(|(_, conn)| conn);
-        let mut page = Vec::new();
-        for conn in conns.by_ref().filter(|conn| conn.identity().is_some()) {
-            if page.len() == limit {
-                return (page, true);
-            }
-            page.push(Arc::clone(conn));
-        }
-        (page, false)
-    }
-
-    /// Ask every connection to close.
-    pub(super) fn close_all(&self, close: &Close) {
-        for conn in self.all() {
-            conn.request_close(close.clone());
-        }
-    }
-}
-
-impl Inner {
-    /// `ada` → `ada2`, `ada3`, …
-    fn free_like(&mut self, wish: &Alias) -> Alias {
-        for n in 2..1000 {
-            let suffix = n.to_string();
-            let head: String = wish.as_str().chars().take(Alias::MAX_CHARS - suffix.len()).collect();
-            if let Ok(alias) = Alias::parse(&format!("{}{suffix}", head.trim_end()))
-                && !self.aliases.contains_key(&alias.folded())
-            {
-                return alias;
-            }
-        }
-        self.free_guest()
-    }
-
-    fn free_guest(&mut self) -> Alias {
-        loop {
-            self.guests += 1;
-            let alias = Alias::parse(&format!("guest{}", self.guests)).expect("letters and digits make an alias");
-            if !self.aliases.contains_key(&alias.folded()) {
-                return alias;
-            }
-        }
     }
 }

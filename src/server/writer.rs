@@ -9,15 +9,12 @@ use futures::io::{AsyncWrite, AsyncWriteExt};
 
 use super::conn::{Conn, Link};
 use super::output::Pumped;
-use super::rooms::Member;
+use super::reading;
 use super::shared::Shared;
-use crate::id::Seq;
-use crate::protocol::message::{SkipReason, Skipped, Source};
-use crate::protocol::{self, Code};
 use crate::rt;
 
-/// What is read from the store at once, in bytes: about one write.
-const REFILL_BYTES: usize = 64 * 1024;
+/// What is written to a stream at once, in bytes.
+const STAGE_BYTES: usize = 64 * 1024;
 
 /// Write to a socket until its connection is caught up.
 pub(super) async fn run(shared: Arc<Shared>, conn: Arc<Conn>) {
@@ -38,7 +35,7 @@ pub(super) async fn run(shared: Arc<Shared>, conn: Arc<Conn>) {
                 }
                 conn.with_output(|output| output.unblock());
             }
-            Pumped::Starved(member) => refill(&shared, &conn, &member).await,
+            Pumped::Reading => reading::step(&shared, &conn).await,
             Pumped::Failed(e) => conn.broken(&e),
         }
     }
@@ -71,7 +68,7 @@ pub(super) async fn run_stream(shared: &Arc<Shared>, conn: &Arc<Conn>, stream: &
                 staged = Vec::new();
                 signal.wait().await;
             }
-            Pumped::Starved(member) => refill(shared, conn, &member).await,
+            Pumped::Reading => reading::step(shared, conn).await,
             Pumped::More | Pumped::Blocked => {}
             Pumped::Failed(_) => return,
         }
@@ -82,7 +79,7 @@ pub(super) async fn run_stream(shared: &Arc<Shared>, conn: &Arc<Conn>, stream: &
 fn stage(staged: &mut Vec<u8>, bufs: &[io::IoSlice<'_>]) -> io::Result<usize> {
     let before = staged.len();
     for buf in bufs {
-        let room = REFILL_BYTES - (staged.len() - before);
+        let room = STAGE_BYTES - (staged.len() - before);
         staged.extend_from_slice(&buf[..buf.len().min(room)]);
     }
     Ok(staged.len() - before)
@@ -103,45 +100,4 @@ async fn write(
         bytes = &bytes[n..];
     }
     stream.flush().await
-}
-
-/// Read on from the store for a member whose cursor fell off the tail.
-async fn refill(shared: &Shared, conn: &Conn, member: &Arc<Member>) {
-    let cursor = member.cursor();
-    let page = match shared.store.read(member.room.id, cursor, REFILL_BYTES).await {
-        Ok(page) => page,
-        Err(e) => {
-            tracing::error!(session = %conn.id, room = %member.room.name, "reading events for a slow reader failed: {e}");
-            conn.request_close(super::conn::Close {
-                retry_after_ms: Some(1000),
-                ..super::conn::Close::bye(Code::STORE_FAILED, "the events you missed can't be read; come back later")
-            });
-            return;
-        }
-    };
-    let (mut frames, mut reached) = (Vec::new(), cursor);
-    if let Some(trimmed) = page.trimmed {
-        let room = member.room.id;
-        let reason = SkipReason::Trimmed.to_u8();
-        protocol::encode(&Skipped { room, from: cursor.next(), to: trimmed, reason }, &mut frames);
-        shared.counters.skipped.fetch_add(trimmed.get() - cursor.get(), std::sync::atomic::Ordering::Relaxed);
-        reached = trimmed;
-    }
-    for batch in &page.batches {
-        if batch.new.origin != Some(conn.id) {
-            batch.encode(Source::Live, None, &mut frames);
-        }
-        reached = batch.last();
-    }
-    if reached == cursor {
-        // Nothing is kept there, nor behind it: what the tail has dropped and the store doesn't know is gone.
-        let oldest = member.room.lock().tail.oldest();
-        if oldest > cursor.next() {
-            let to = Seq::new(oldest.get() - 1);
-            let reason = SkipReason::Trimmed.to_u8();
-            protocol::encode(&Skipped { room: member.room.id, from: cursor.next(), to, reason }, &mut frames);
-            reached = to;
-        }
-    }
-    conn.with_output(|output| output.refilled(member, &frames, reached));
 }

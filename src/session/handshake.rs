@@ -3,7 +3,7 @@
 use crate::id::Alias;
 use crate::protocol::code::Code;
 use crate::protocol::frame::{self, Frame};
-use crate::protocol::message::{Attach, Auth, Bye, Hello, Kind, MAGIC};
+use crate::protocol::message::{Attach, Auth, Bye, Cursor, Hello, Kind, MAGIC};
 use crate::protocol::{self, VERSION};
 use crate::text::NameError;
 
@@ -27,6 +27,7 @@ pub(crate) struct Handshake {
     // After a refused Auth, what a client pipelined behind it must not be taken for something else.
     skipping: bool,
     attaches: u16,
+    cursors: Vec<Cursor>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +46,10 @@ pub(crate) enum Step {
     /// Admit a guest with this alias, or one of the server's choice; then [`admitted`](Handshake::admitted) or
     /// [`refused`](Handshake::refused).
     Guest(Option<Alias>),
-    /// Answer with `Attached`; `token` if the client wanted to go on with a session.
-    Attached { token: bool },
+    /// Admit whoever has this session's token; then [`admitted`](Handshake::admitted) or [`refused`](Handshake::refused).
+    Session(Vec<u8>),
+    /// Answer with `Attached`. With the token, if the client wants to go on with a session, and where it is.
+    Attached { token: Option<Vec<u8>>, cursors: Vec<Cursor> },
     /// Nothing is to be done.
     Nothing,
     /// Tell the client, and go on.
@@ -127,8 +130,13 @@ impl Handshake {
             Ok(auth) => auth,
             Err(e) => return malformed("Auth", &e),
         };
-        if auth.mechanism != "guest" {
-            return self.try_again(Code::MECHANISM_UNSUPPORTED, "this server takes guests only: use `guest`".into());
+        match auth.mechanism.as_str() {
+            "guest" => {}
+            "session" => return Step::Session(auth.data.into()),
+            _ => {
+                let text = "this server knows the mechanisms `guest` and `session`: use one of them".into();
+                return self.try_again(Code::MECHANISM_UNSUPPORTED, text);
+            }
         }
         let parsed = match std::str::from_utf8(&auth.data) {
             Ok("") => return Step::Guest(None),
@@ -151,8 +159,10 @@ impl Handshake {
             Err(e) => return malformed("Attach", &e),
         };
         self.attaches += 1;
+        self.cursors.extend(attach.cursors);
         if !attach.more {
-            return Step::Attached { token: attach.token.is_some() };
+            let cursors = std::mem::take(&mut self.cursors);
+            return Step::Attached { token: attach.token.map(Into::into), cursors };
         }
         if self.attaches >= MAX_ATTACH_FRAMES {
             return Step::Fail(Code::OUT_OF_ORDER, format!("more than {MAX_ATTACH_FRAMES} Attach frames"));
@@ -220,7 +230,7 @@ mod tests {
         assert!(matches!(feed(&mut h, &auth("ada2")), Step::Guest(Some(_))));
         h.admitted();
         let attach = Attach { token: None, cursors: vec![], more: false };
-        assert_eq!(feed(&mut h, &attach), Step::Attached { token: false });
+        assert_eq!(feed(&mut h, &attach), Step::Attached { token: None, cursors: vec![] });
     }
 
     #[test]
@@ -242,10 +252,18 @@ mod tests {
     #[test]
     fn cursors_come_in_pages() {
         let mut h = greeted();
-        feed(&mut h, &auth(""));
+        let token: Vec<u8> = vec![1; 32];
+        let session = Auth { mechanism: "session".into(), data: token.clone().into() };
+        assert_eq!(feed(&mut h, &session), Step::Session(token.clone()));
         h.admitted();
-        assert_eq!(feed(&mut h, &Attach { token: None, cursors: vec![], more: true }), Step::Nothing);
-        let last = Attach { token: Some(vec![1].into()), cursors: vec![], more: false };
-        assert_eq!(feed(&mut h, &last), Step::Attached { token: true });
+        let cursor = |n: u64| Cursor {
+            lineage: crate::id::Lineage::from_bytes([1; 16]),
+            room: crate::id::RoomId::from_bytes([2; 16]),
+            seq: crate::id::Seq::new(n),
+        };
+        assert_eq!(feed(&mut h, &Attach { token: None, cursors: vec![cursor(1)], more: true }), Step::Nothing);
+        let last = Attach { token: Some(token.clone().into()), cursors: vec![cursor(2)], more: false };
+        let expected = Step::Attached { token: Some(token), cursors: vec![cursor(1), cursor(2)] };
+        assert_eq!(feed(&mut h, &last), expected);
     }
 }

@@ -12,13 +12,12 @@ use crate::room::{Batch, Taken};
 
 type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
-/// The object-safe twin of [`Log`]; every `Log` is one.
+/// The object-safe twin of [`Log`], as far as a server needs it; every `Log` is one.
 pub(crate) trait DynLog: fmt::Debug + Send + Sync {
     fn lineage(&self) -> Lineage;
     fn load(&self) -> Answer<'_, Snapshot>;
     fn append(&self, commit: Commit) -> Answer<'_, Vec<Arc<Batch>>>;
     fn read(&self, room: RoomId, after: Seq, max_bytes: usize) -> Answer<'_, ReadPage>;
-    fn read_back(&self, room: RoomId, before: Seq, limit: usize, max_bytes: usize) -> Answer<'_, ReadPage>;
     fn extent(&self, room: RoomId) -> Answer<'_, Extent>;
     fn seq_at(&self, room: RoomId, at: Timestamp) -> Answer<'_, Seq>;
     fn search<'a>(&'a self, room: RoomId, query: &'a str, before: Seq, limit: usize) -> Answer<'a, SearchPage>;
@@ -44,10 +43,6 @@ impl<L: Log> DynLog for L {
 
     fn read(&self, room: RoomId, after: Seq, max_bytes: usize) -> Answer<'_, ReadPage> {
         Box::pin(Log::read(self, room, after, max_bytes))
-    }
-
-    fn read_back(&self, room: RoomId, before: Seq, limit: usize, max_bytes: usize) -> Answer<'_, ReadPage> {
-        Box::pin(Log::read_back(self, room, before, limit, max_bytes))
     }
 
     fn extent(&self, room: RoomId) -> Answer<'_, Extent> {

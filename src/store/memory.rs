@@ -15,9 +15,6 @@ use crate::room::{Batch, Taken};
 /// However many rooms share the budget, each keeps about so many bytes.
 const MIN_ROOM_BYTES: usize = 16 * 1024;
 
-/// Runs of an outbox whose place is remembered.
-const MAX_RUNS: usize = 64;
-
 /// Outboxes that a room remembers; the ones that published longest ago go first.
 const MAX_OUTBOXES: usize = 65_536;
 
@@ -71,9 +68,6 @@ impl Room {
         outbox.decided = outbox.decided.max(publish.n + count - 1);
         outbox.used = batch.first;
         outbox.taken.push_back(Taken { n: publish.n, count, seq: batch.first, at: batch.at });
-        if outbox.taken.len() > MAX_RUNS {
-            outbox.taken.pop_front();
-        }
     }
 
     fn outbox(&mut self, id: OutboxId) -> &mut Outbox {
@@ -90,7 +84,12 @@ impl Room {
         if self.batches.len() <= 1 {
             return false;
         }
-        self.bytes -= self.batches.pop_front().map_or(0, |old| old.weight());
+        let Some(old) = self.batches.pop_front() else { return false };
+        self.bytes -= old.weight();
+        // The place of what is gone is gone too.
+        if let Some(outbox) = old.new.publish.and_then(|publish| self.outboxes.get_mut(&publish.outbox)) {
+            outbox.taken.pop_front();
+        }
         true
     }
 }

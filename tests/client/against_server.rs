@@ -65,7 +65,7 @@ fn two_people_talk() {
 #[test]
 fn in_memory_needs_no_socket() {
     block_on(async {
-        let server = Server::builder().build().unwrap();
+        let server = Server::builder().build().await.unwrap();
         let handle = server.handle();
         let (near, far) = transport::memory::pair(4096);
         let serving = spawn(async move { handle.serve_connection(far).await });

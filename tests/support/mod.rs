@@ -27,8 +27,10 @@ impl TestServer {
         Self::with(|builder| builder)
     }
 
+    /// Sessions end with their connections, unless `configure` says otherwise.
     pub fn with(configure: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Self {
-        let server = async_std::task::block_on(configure(Server::builder()).bind("127.0.0.1:0")).unwrap();
+        let builder = configure(Server::builder().grace(Duration::ZERO));
+        let server = async_std::task::block_on(builder.bind("127.0.0.1:0")).unwrap();
         let (addr, handle) = (server.local_addr().unwrap(), server.handle());
         Self { addr, handle, serving: Some(async_std::task::spawn(server.serve())) }
     }

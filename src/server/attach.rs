@@ -1,0 +1,328 @@
+//! How a session gets a connection, loses it, goes on with another one, and ends.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::conn::{Close, Conn};
+use super::guard;
+use super::reader::Reader;
+use super::rooms::Member;
+use super::session::{self, Session, Token};
+use super::shared::{Clock, Shared};
+use crate::handler::{Admission, Peer};
+use crate::id::{Alias, PrincipalId, RoomId, Seq};
+use crate::protocol::Code;
+use crate::protocol::message::{
+    Attached, Authenticated, Cursor, ErrorReply, Joined, Left, PrincipalKind, SkipReason, Skipped,
+};
+use crate::room::Author;
+use crate::store::{Change, Snapshot};
+
+/// Keeps a connection in the server's list; takes everything of it away when dropped, even if its task was cut.
+#[derive(Debug)]
+pub(super) struct Registered {
+    shared: Arc<Shared>,
+    conn: Arc<Conn>,
+}
+
+impl Registered {
+    pub(super) fn new(shared: &Arc<Shared>, conn: &Arc<Conn>) -> Self {
+        shared.sessions.add(conn);
+        Self { shared: Arc::clone(shared), conn: Arc::clone(conn) }
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.shared.sessions.remove(self.conn.id);
+        if let Some(identity) = self.conn.identity() {
+            if self.conn.pulse.attached.load(Ordering::Relaxed) {
+                lose(&self.shared, &identity.session, &self.conn);
+            } else if !identity.resuming {
+                self.shared.sessions.release(&identity.session);
+            }
+        }
+        self.conn.with_output(|output| output.fail());
+    }
+}
+
+/// Let a guest in, or tell it why not.
+pub(super) async fn guest(reader: &mut Reader, wish: Option<Alias>) -> Result<(), Close> {
+    let (shared, conn) = (Arc::clone(&reader.shared), Arc::clone(&reader.conn));
+    let author = |alias| Author { principal: PrincipalId::random(), kind: PrincipalKind::Guest, alias };
+    let session = match shared.sessions.claim(wish.as_ref(), |alias| Session::new(Arc::new(author(alias)))) {
+        Ok(session) => session,
+        Err(free) => {
+            let wish = wish.as_ref().map_or("asked for", |wish| wish.as_str());
+            let text = format!("the alias {wish} is in use; {free} is free");
+            return refuse(reader, Code::ALIAS_IN_USE, text, Some(free.to_string()));
+        }
+    };
+    if let Err(close) = ask(&shared, &conn, &session, &reader.agent).await {
+        shared.sessions.release(&session);
+        return Err(close);
+    }
+    admit(reader, session, false);
+    Ok(())
+}
+
+/// Let somebody in who comes back with a token, or tell them to begin anew.
+pub(super) async fn token(reader: &mut Reader, token: Vec<u8>) -> Result<(), Close> {
+    let (shared, conn) = (Arc::clone(&reader.shared), Arc::clone(&reader.conn));
+    let Some(session) = shared.sessions.by_token(&session::hash(&token)) else {
+        let text = "the session has ended, or never was; begin a new one".to_owned();
+        return refuse(reader, Code::SESSION_EXPIRED, text, None);
+    };
+    // Whoever comes back is asked about like whoever comes.
+    if let Err(close) = ask(&shared, &conn, &session, &reader.agent).await {
+        if close.retry_after_ms.is_none() {
+            end(&shared, &session, &close).await;
+        }
+        return Err(close);
+    }
+    admit(reader, session, true);
+    Ok(())
+}
+
+fn admit(reader: &mut Reader, session: Arc<Session>, resuming: bool) {
+    let Some(handshake) = &mut reader.handshake else { return };
+    handshake.admitted();
+    let Author { principal, kind, alias } = &*session.author;
+    reader.conn.queue(&Authenticated { principal: *principal, kind: *kind, alias: alias.to_string() });
+    reader.conn.identify(session, std::mem::take(&mut reader.agent), resuming);
+}
+
+/// Tell a client that it isn't in, and that it may try another way, unless it has tried too often.
+fn refuse(reader: &mut Reader, code: Code, text: String, suggestion: Option<String>) -> Result<(), Close> {
+    let Some(handshake) = &mut reader.handshake else { return Ok(()) };
+    let fatal = !handshake.refused();
+    let (request, retry_after_ms) = (None, None);
+    reader.conn.queue(&ErrorReply { code, text: text.clone(), request, fatal, retry_after_ms, suggestion });
+    if fatal { Err(Close::gone(code, text)) } else { Ok(()) }
+}
+
+/// Ask the application whether it lets somebody in.
+async fn ask(shared: &Arc<Shared>, conn: &Conn, session: &Session, agent: &str) -> Result<(), Close> {
+    let (Some(handler), true) = (&shared.handler, shared.interests.connect) else { return Ok(()) };
+    let Author { principal, kind, alias } = &*session.author;
+    let who = Peer { session: session.id, principal: *principal, kind: *kind, alias, address: conn.address, agent };
+    let limit = shared.config.handler_timeout;
+    match guard::call("connect", session.id, limit, async { handler.connect(who).await }).await {
+        Ok(Admission::Allow) => Ok(()),
+        Ok(Admission::Refuse(reason)) => Err(Close::error(Code::CONNECT_REFUSED, reason)),
+        Err(guard::HandlerFailed) => Err(Close {
+            retry_after_ms: Some(1000),
+            ..Close::error(Code::HANDLER_FAILED, "the server's application failed; try again")
+        }),
+    }
+}
+
+/// The last step of a handshake: the session has this connection from here on.
+pub(super) fn attach(reader: &mut Reader, token: Option<Vec<u8>>, cursors: Vec<Cursor>) -> Result<(), Close> {
+    let (shared, conn) = (Arc::clone(&reader.shared), Arc::clone(&reader.conn));
+    let Some(identity) = conn.identity() else { return Ok(()) };
+    let session = &identity.session;
+    if identity.resuming && token.is_none() {
+        return Err(Close::error(Code::OUT_OF_ORDER, "an Attach that goes on with a session names its token too"));
+    }
+    let moving = session.moving.lock();
+    if session.has_ended() {
+        return Err(Close {
+            retry_after_ms: Some(0),
+            ..Close::error(Code::SESSION_EXPIRED, "the session has just ended")
+        });
+    }
+    reader.handshake = None;
+    conn.pulse.attached.store(true, Ordering::Relaxed);
+    let new = shared.keeps_sessions().then(Token::random);
+    let (alias, address) = (session.author.alias.as_str(), conn.address.map(|address| address.to_string()));
+    if identity.resuming {
+        let used = token.as_deref().map(session::hash);
+        let before = session.sit(None);
+        shared.sessions.come_back(session, used, new.as_ref());
+        if let Some(old) = before {
+            old.request_close(Close::bye(Code::SESSION_REPLACED, "another connection goes on with this session"));
+        }
+        reply(&shared, &conn, session, true, None, new);
+        let members = resume(&shared, &conn, session, &cursors);
+        session.sit(Some(&conn));
+        drop(moving);
+        tracing::info!(session = %session.id, connection = conn.id, address, alias, "session goes on");
+        members.iter().for_each(|member| conn.deliver_marked(&shared, member));
+    } else {
+        shared.sessions.begin(session, new.as_ref());
+        session.sit(Some(&conn));
+        drop(moving);
+        // Without the mechanism `session` before it, a token is of another kind, or of another server's life.
+        reply(&shared, &conn, session, false, token.map(|_| Code::SESSION_EXPIRED), new);
+        tracing::info!(session = %session.id, connection = conn.id, address, alias, "session began");
+    }
+    Ok(())
+}
+
+fn reply(shared: &Shared, conn: &Conn, session: &Session, resumed: bool, reason: Option<Code>, token: Option<Token>) {
+    // Kept before anything that the session says: the committer takes things in order.
+    if let Some(record) = session.record(Clock::timestamp()) {
+        shared.keep(Change::PutSession(record));
+    }
+    let grace_ms = if token.is_some() { shared.config.grace.as_millis() as u32 } else { 0 };
+    let token = token.map(|token| token.0.into());
+    conn.queue(&Attached { session: session.id, resumed, token, reason, grace_ms });
+}
+
+/// Give a session's places to its new connection. Each room's `Joined` is queued under that room's lock: nothing of the
+/// room goes before it.
+fn resume(shared: &Arc<Shared>, conn: &Arc<Conn>, session: &Arc<Session>, cursors: &[Cursor]) -> Vec<Arc<Member>> {
+    let lineage = shared.store.lineage();
+    let before = session.rooms.lock().clone();
+    let mut members = Vec::with_capacity(before.len());
+    for old in &before {
+        let told = cursors.iter().find(|cursor| cursor.room == old.room.id);
+        let place = |head: Seq| match told {
+            Some(cursor) if cursor.lineage == lineage && cursor.seq <= head => cursor.seq,
+            // It doesn't say where it is: it goes on where the application had read up to.
+            None => old.read().min(head),
+            Some(_) => head,
+        };
+        let fits = |head: Seq| told.is_none_or(|cursor| cursor.lineage == lineage && cursor.seq <= head);
+        let seated = old.room.reseat(old, conn, place, |entered| {
+            let latest = entered.head;
+            let cursor = entered.member.cursor();
+            let (room, name) = (old.room.id, old.room.name.to_string());
+            let (presence, count) = (entered.presence, entered.count as u32);
+            // More than is sent by itself: the older part is left out, and can be read as history.
+            let start = Seq::new(cursor.get().max(latest.get().saturating_sub(shared.config.max_replay)));
+            let head = cursor;
+            conn.queue(&Joined { request: 0, room, name, head, presence, count, latest: Some(latest) });
+            if !fits(latest) {
+                let (from, reason) = (Seq::new(1), SkipReason::Reset.to_u8());
+                conn.queue(&Skipped { room, from, to: latest, reason });
+            } else if start > cursor {
+                conn.queue(&Skipped { room, from: cursor.next(), to: start, reason: SkipReason::Limit.to_u8() });
+                entered.member.advance(start);
+            }
+        });
+        members.extend(seated);
+    }
+    *session.rooms.lock() = members.clone();
+    let gone = cursors.iter().filter(|cursor| !before.iter().any(|member| member.room.id == cursor.room));
+    for room in gone.map(|cursor| cursor.room).collect::<BTreeSet<RoomId>>() {
+        let text = "you are not in this room any more; join it again".to_owned();
+        conn.queue(&Left { request: 0, room, code: Code::NOT_A_MEMBER, text });
+    }
+    members
+}
+
+/// A connection is lost. Its session waits for another one, if it may; `true` if it does.
+pub(super) fn lose(shared: &Arc<Shared>, session: &Arc<Session>, conn: &Arc<Conn>) -> bool {
+    let _moving = session.moving.lock();
+    if !session.is_on(conn) || session.has_ended() {
+        // Another connection has it: this one's end is of no account.
+        return true;
+    }
+    session.sit(None);
+    let members = session.rooms.lock().clone();
+    let away: Vec<_> = members.iter().map(|member| member.room.unseat(member, &shared.nobody)).collect();
+    away.iter().for_each(|member| shared.keep(Change::PutMember(member.record())));
+    *session.rooms.lock() = away;
+    shared.sessions.lose(session, shared.clock.tick() + shared.config.grace.as_millis() as u64)
+}
+
+/// A connection ends: with its session, or without.
+pub(super) async fn leave(shared: &Arc<Shared>, conn: &Arc<Conn>, close: &Close) {
+    shared.sessions.remove(conn.id);
+    let address = conn.address.map_or_else(|| "a stream of the application's".to_owned(), |a| a.to_string());
+    let identity = conn.identity().filter(|_| conn.pulse.attached.load(Ordering::Relaxed));
+    let Some(identity) = identity else {
+        tracing::info!(connection = conn.id, %address, code = %close.code, "connection ended: {}", close.text);
+        return;
+    };
+    let session = &identity.session;
+    if !session.is_on(conn) {
+        tracing::info!(connection = conn.id, session = %session.id, %address, "connection ended: {}", close.text);
+    } else if shared.keeps_sessions() && !close.ends_session() && lose(shared, session, conn) {
+        tracing::info!(connection = conn.id, session = %session.id, %address, code = %close.code, "connection lost: {}", close.text);
+    } else {
+        end(shared, session, close).await;
+    }
+}
+
+/// A session ends: it leaves its rooms, its alias is free, the application hears of it.
+pub(super) async fn end(shared: &Arc<Shared>, session: &Arc<Session>, close: &Close) {
+    let (conn, rooms) = {
+        let _moving = session.moving.lock();
+        if !session.end() {
+            return;
+        }
+        let conn = session.conn();
+        session.sit(None);
+        (conn, std::mem::take(&mut *session.rooms.lock()))
+    };
+    for member in &rooms {
+        super::membership::take_out(shared, member);
+    }
+    if session.tokens().next().is_some() {
+        shared.keep(Change::DropSession(session.id));
+    }
+    shared.sessions.release(session);
+    let alias = session.author.alias.as_str();
+    let address = conn.as_ref().and_then(|conn| conn.address);
+    let from = address.map(|address| address.to_string());
+    tracing::info!(session = %session.id, alias, address = from, code = %close.code, "session ended: {}", close.text);
+    let Some(handler) = &shared.handler else { return };
+    let Author { principal, kind, alias } = &*session.author;
+    let agent = conn.as_ref().and_then(|conn| conn.identity()).map_or("", |identity| identity.agent.as_str());
+    let peer = Peer { session: session.id, principal: *principal, kind: *kind, alias, address, agent };
+    let limit = shared.config.handler_timeout;
+    if shared.interests.leave {
+        for member in rooms {
+            let name = &member.room.name;
+            let _ = guard::call("leave", session.id, limit, async { handler.leave(peer, name).await }).await;
+        }
+    }
+    if shared.interests.disconnect {
+        let _ =
+            guard::call("disconnect", session.id, limit, async { handler.disconnect(peer, close.code).await }).await;
+    }
+}
+
+/// End the sessions whose time without a connection is over.
+pub(super) fn expire(shared: &Arc<Shared>, now: u64) {
+    for session in shared.sessions.expired(now) {
+        let shared_ = Arc::clone(shared);
+        shared.engine.spawn(async move {
+            let close = Close::gone(Code::SESSION_EXPIRED, "it did not come back in time");
+            // It may have come back at the last moment.
+            if session.conn().is_none() {
+                end(&shared_, &session, &close).await;
+            }
+        });
+    }
+}
+
+/// Put back what the store has kept: rooms, sessions that wait for a connection, and who is where.
+pub(super) fn restore(shared: &Arc<Shared>, snapshot: Snapshot) {
+    let rooms: HashMap<_, _> =
+        snapshot.rooms.iter().map(|(record, extent)| (record.id, shared.rooms.restore(record, extent.head))).collect();
+    let until = shared.clock.tick() + shared.config.grace.as_millis() as u64;
+    let mut sessions = HashMap::new();
+    for record in snapshot.sessions {
+        let author = Author { principal: record.principal, kind: record.kind, alias: record.alias };
+        let session = Session::restored(record.id, Arc::new(author), Some(record.token), record.previous);
+        let session = Arc::new(session);
+        if shared.keeps_sessions() && shared.sessions.restore(&session) {
+            shared.sessions.lose(&session, until);
+            sessions.insert(record.id, session);
+        } else {
+            shared.keep(Change::DropSession(record.id));
+        }
+    }
+    for record in snapshot.members {
+        let (Some(session), Some(room)) = (sessions.get(&record.session), rooms.get(&record.room)) else { continue };
+        let member = Arc::new(Member::away(&shared.nobody, room, session, record.since, record.read));
+        room.restore(&member);
+        session.rooms.lock().push(member);
+    }
+    shared.rooms.end_empty(|change| shared.keep(change));
+}

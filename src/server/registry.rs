@@ -1,0 +1,230 @@
+//! Every connection and every session, the aliases that are taken, and the tokens that sessions are continued with.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::conn::{Close, Conn};
+use super::session::{Session, Token};
+use crate::id::{Alias, SessionId};
+use crate::limit::{Connections, Full};
+use crate::store::TokenHash;
+
+/// Sessions that may wait for a connection at once; beyond, the one that has waited longest is not kept.
+const MAX_AWAY: usize = 100_000;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    connections: Connections,
+    conns: BTreeMap<u64, Arc<Conn>>,
+    sessions: BTreeMap<SessionId, Arc<Session>>,
+    aliases: HashMap<String, SessionId>,
+    tokens: HashMap<TokenHash, SessionId>,
+    /// Those without a connection, by the time at which they end.
+    away: BTreeSet<(u64, SessionId)>,
+    /// The same by session.
+    until: HashMap<SessionId, u64>,
+    guests: u64,
+}
+
+impl Sessions {
+    pub(super) fn new(max: usize, max_per_address: usize) -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                connections: Connections::new(max, max_per_address),
+                conns: BTreeMap::new(),
+                sessions: BTreeMap::new(),
+                aliases: HashMap::new(),
+                tokens: HashMap::new(),
+                away: BTreeSet::new(),
+                until: HashMap::new(),
+                guests: 1000,
+            }),
+        }
+    }
+
+    /// Count a connection, if there is room for it.
+    pub(super) fn enter(&self, address: Option<IpAddr>) -> Result<(), Full> {
+        self.inner.lock().connections.enter(address)
+    }
+
+    pub(super) fn leave(&self, address: Option<IpAddr>) {
+        self.inner.lock().connections.leave(address);
+    }
+
+    pub(super) fn add(&self, conn: &Arc<Conn>) {
+        self.inner.lock().conns.insert(conn.id, Arc::clone(conn));
+    }
+
+    pub(super) fn remove(&self, conn: u64) {
+        self.inner.lock().conns.remove(&conn);
+    }
+
+    pub(super) fn find(&self, session: SessionId) -> Option<Arc<Session>> {
+        self.inner.lock().sessions.get(&session).cloned()
+    }
+
+    /// Make a session under an alias, or one of the server's choice. A free alias as the error.
+    pub(super) fn claim(
+        &self,
+        wish: Option<&Alias>,
+        make: impl FnOnce(Alias) -> Session,
+    ) -> Result<Arc<Session>, Alias> {
+        let mut inner = self.inner.lock();
+        let alias = match wish {
+            Some(wish) if inner.aliases.contains_key(&wish.folded()) => return Err(inner.free_like(wish)),
+            Some(wish) => wish.clone(),
+            None => inner.free_guest(),
+        };
+        let folded = alias.folded();
+        let session = Arc::new(make(alias));
+        inner.aliases.insert(folded, session.id);
+        Ok(session)
+    }
+
+    /// A session has its first connection.
+    pub(super) fn begin(&self, session: &Arc<Session>, token: Option<&Token>) {
+        let mut inner = self.inner.lock();
+        inner.sessions.insert(session.id, Arc::clone(session));
+        inner.rotate(session, None, token);
+    }
+
+    /// Put back a session that the store has kept. False if its alias is taken.
+    pub(super) fn restore(&self, session: &Arc<Session>) -> bool {
+        let mut inner = self.inner.lock();
+        let folded = session.author.alias.folded();
+        if inner.aliases.contains_key(&folded) {
+            return false;
+        }
+        inner.aliases.insert(folded, session.id);
+        inner.sessions.insert(session.id, Arc::clone(session));
+        inner.tokens.extend(session.tokens().map(|token| (token, session.id)));
+        true
+    }
+
+    pub(super) fn by_token(&self, token: &TokenHash) -> Option<Arc<Session>> {
+        let inner = self.inner.lock();
+        inner.sessions.get(inner.tokens.get(token)?).cloned()
+    }
+
+    /// A session has a connection again, with which it came by the token `used`.
+    pub(super) fn come_back(&self, session: &Arc<Session>, used: Option<TokenHash>, token: Option<&Token>) {
+        let mut inner = self.inner.lock();
+        inner.stay(session.id);
+        inner.rotate(session, used, token);
+    }
+
+    /// A session has no connection, and ends at `until` unless it gets one. False if it can't be kept.
+    pub(super) fn lose(&self, session: &Arc<Session>, until: u64) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.away.len() >= MAX_AWAY || !inner.sessions.contains_key(&session.id) {
+            return false;
+        }
+        inner.away.insert((until, session.id));
+        inner.until.insert(session.id, until);
+        true
+    }
+
+    /// Take out the sessions whose time without a connection is over.
+    pub(super) fn expired(&self, now: u64) -> Vec<Arc<Session>> {
+        let mut inner = self.inner.lock();
+        let mut expired = Vec::new();
+        while let Some(&(until, id)) = inner.away.first().filter(|(until, _)| *until <= now) {
+            inner.away.remove(&(until, id));
+            inner.until.remove(&id);
+            expired.extend(inner.sessions.get(&id).cloned());
+        }
+        expired
+    }
+
+    /// A session has ended, or did not begin: its alias is free, its tokens are good for nothing.
+    pub(super) fn release(&self, session: &Session) {
+        let mut inner = self.inner.lock();
+        let folded = session.author.alias.folded();
+        if inner.aliases.get(&folded) == Some(&session.id) {
+            inner.aliases.remove(&folded);
+        }
+        for token in session.tokens() {
+            inner.tokens.remove(&token);
+        }
+        inner.stay(session.id);
+        inner.sessions.remove(&session.id);
+    }
+
+    /// How many connections are open, and how many sessions there are.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let inner = self.inner.lock();
+        (inner.connections.open(), inner.sessions.len())
+    }
+
+    /// Every connection at this moment.
+    pub(super) fn all(&self) -> Vec<Arc<Conn>> {
+        self.inner.lock().conns.values().cloned().collect()
+    }
+
+    /// Sessions in the order of their ids, behind `after`; and whether there are more.
+    pub(super) fn page(&self, after: Option<SessionId>, limit: usize) -> (Vec<Arc<Session>>, bool) {
+        let inner = self.inner.lock();
+        let low = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut sessions = inner.sessions.range((low, Bound::Unbounded)).map(|(_, session)| Arc::clone(session));
+        let page: Vec<_> = sessions.by_ref().take(limit).collect();
+        (page, sessions.next().is_some())
+    }
+
+    /// Ask every connection to close, each for a reason of its own.
+    pub(super) fn close_all(&self, mut close: impl FnMut() -> Close) {
+        for conn in self.all() {
+            conn.request_close(close());
+        }
+    }
+}
+
+impl Inner {
+    fn stay(&mut self, session: SessionId) {
+        if let Some(until) = self.until.remove(&session) {
+            self.away.remove(&(until, session));
+        }
+    }
+
+    fn rotate(&mut self, session: &Arc<Session>, used: Option<TokenHash>, token: Option<&Token>) {
+        let Some(token) = token.map(Token::hash) else { return };
+        for old in session.tokens().filter(|old| Some(*old) != used) {
+            self.tokens.remove(&old);
+        }
+        session.rotate(token, used);
+        self.tokens.insert(token, session.id);
+    }
+
+    /// `ada` → `ada2`, `ada3`, …
+    fn free_like(&mut self, wish: &Alias) -> Alias {
+        for n in 2..1000 {
+            let suffix = n.to_string();
+            let head: String = wish.as_str().chars().take(Alias::MAX_CHARS - suffix.len()).collect();
+            if let Ok(alias) = Alias::parse(&format!("{}{suffix}", head.trim_end()))
+                && !self.aliases.contains_key(&alias.folded())
+            {
+                return alias;
+            }
+        }
+        self.free_guest()
+    }
+
+    fn free_guest(&mut self) -> Alias {
+        loop {
+            self.guests += 1;
+            let alias = Alias::parse(&format!("guest{}", self.guests)).expect("letters and digits make an alias");
+            if !self.aliases.contains_key(&alias.folded()) {
+                return alias;
+            }
+        }
+    }
+}
