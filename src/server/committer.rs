@@ -372,7 +372,8 @@ fn answer(shared: &Arc<Shared>, member: &Member, refused: &Refused) {
 
 /// One publish less is under way.
 fn settle(conn: &Conn) {
-    if conn.in_flight.fetch_sub(1, Ordering::SeqCst) == 1 {
+    // The reader is woken only if it waits for this: otherwise each publish would cost it one useless turn.
+    if conn.in_flight.fetch_sub(1, Ordering::SeqCst) == 1 && conn.settling.load(Ordering::SeqCst) {
         conn.wake.notify();
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct Conn {
     pub(super) pulse: Pulse,
     /// Publishes that are with the committer.
     pub(super) in_flight: AtomicUsize,
+    /// The reader waits until none is.
+    pub(super) settling: AtomicBool,
     presence_missed: AtomicBool,
     finished: AtomicBool,
 }
@@ -162,6 +164,7 @@ impl Conn {
             close: Mutex::default(),
             pulse,
             in_flight: AtomicUsize::new(0),
+            settling: AtomicBool::new(false),
             presence_missed: AtomicBool::new(false),
             finished: AtomicBool::new(false),
         }

@@ -291,6 +291,8 @@ impl Reader {
     /// Wait until the publishes of this session are committed or refused.
     pub(super) async fn settle(&mut self) {
         let conn = &self.conn;
+        // Before the look: whoever settles the last one after it sees the flag, and wakes.
+        conn.settling.store(true, Ordering::SeqCst);
         let settled = async {
             while conn.in_flight.load(Ordering::SeqCst) > 0 {
                 conn.wake.wait().await;
@@ -299,6 +301,7 @@ impl Reader {
         if conn.in_flight.load(Ordering::SeqCst) > 0 && rt::timeout(SETTLE, settled).await.is_none() {
             tracing::warn!(connection = conn.id, "a session's publishes were not stored within {SETTLE:?} of its end");
         }
+        conn.settling.store(false, Ordering::SeqCst);
         // The wake may have been for something else too.
         if conn.close_requested().is_some() {
             conn.wake.notify();
