@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use async_io::Async;
 use event_listener::Event;
-use futures::future::{AbortHandle, Abortable, Either, select};
+use futures::future::{AbortHandle, Abortable, Either, FutureExt, select};
 use futures::io::{AsyncRead, AsyncWrite};
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -82,10 +82,9 @@ impl TaskGroup {
         }
         self.inner.live.fetch_add(1, Ordering::Relaxed);
         let leave = Leave { group: Arc::clone(&self.inner), handle };
-        async_std::task::spawn(async move {
-            let _leave = leave;
-            let _ = Abortable::new(future, registration).await;
-        });
+        // Not an async block: that would keep room for the future twice, as captured and as awaited, and a server
+        // has one of these a connection.
+        async_std::task::spawn(Abortable::new(future, registration).map(move |_| drop(leave)));
     }
 
     /// How many tasks are there.

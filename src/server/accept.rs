@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::conn::{Close, Conn, Link};
@@ -75,10 +76,9 @@ fn take(shared: &Arc<Shared>, socket: Socket, address: SocketAddr) {
     tracing::info!(connection = conn.id, %address, "connected");
     let place = Place { shared: Arc::clone(shared), conn: Arc::clone(&conn) };
     let reader = Reader::new(Arc::clone(shared), conn);
-    shared.tasks.spawn(async move {
-        let _place = place;
-        reader.run_socket().await;
-    });
+    // The place is given back when the task ends, however it does. Not an async block, which would keep the reader
+    // twice.
+    shared.tasks.spawn(reader.run_socket().map(move |()| drop(place)));
 }
 
 fn full_code(full: Full) -> Code {

@@ -23,8 +23,9 @@ const ROUND_BYTES: usize = 256 * 1024;
 /// Control frames may wait up to so many bytes; beyond, the server stops reading the connection that causes them.
 pub(super) const CONTROL_CAP: usize = 64 * 1024;
 
-/// Buffers larger than this are given back once they are empty.
-const KEEP_BYTES: usize = 512;
+/// Buffers larger than this are given back once they are empty: an ack's or a ping's is kept, what a handshake took
+/// is not, for most connections are idle.
+const KEEP_BYTES: usize = 128;
 
 /// What others leave for a connection. A leaf lock: nothing else is locked while it is held.
 #[derive(Debug, Default)]
