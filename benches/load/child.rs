@@ -1,0 +1,129 @@
+//! The server, as a process of its own: the bench executable once more. Here, and only here, it is configured.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use chatnet::ServerBuilder;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+use super::Result;
+
+/// In the child's environment: the processor it is to run on, or nothing in it for any.
+const ROLE: &str = "CHATNET_BENCH_SERVER";
+
+/// The server that is measured. What it can be given is switched on by the environment, so that every bench can
+/// measure it.
+fn configured() -> ServerBuilder {
+    let builder = chatnet::Server::builder().name("bench");
+    match std::env::var("CHATNET_BENCH_STORE").as_deref() {
+        Err(_) | Ok("memory") => builder,
+        Ok(other) => panic!("CHATNET_BENCH_STORE={other} is not known; there is memory"),
+    }
+}
+
+/// Be the server if that is what this process was started for; otherwise make ready to load one.
+pub fn begin() -> Result<()> {
+    if let Ok(cpu) = std::env::var(ROLE) {
+        serve(cpu.parse().ok())?;
+        std::process::exit(0);
+    }
+    // One descriptor a connection, here and in the server, which inherits this.
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
+    match processors()?[..] {
+        [_, own, ..] => pin(own)?,
+        _ => println!("one processor only: server and load share it, and no figure means much"),
+    }
+    Ok(())
+}
+
+fn serve(cpu: Option<usize>) -> Result<()> {
+    // Before the runtime starts threads: they inherit it.
+    cpu.map_or(Ok(()), pin)?;
+    // Nothing is left running if the bench is killed: its end of the pipe is closed then.
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().read(&mut [0]);
+        std::process::exit(0);
+    });
+    async_std::task::block_on(async {
+        let server = configured().bind("127.0.0.1:0").await?;
+        println!("{}", server.local_addr().ok_or("it has no address")?);
+        std::io::stdout().flush()?;
+        server.serve().await;
+        Ok(())
+    })
+}
+
+/// A server that lives as long as this.
+#[derive(Debug)]
+pub struct Server {
+    pub addr: SocketAddr,
+    child: Child,
+}
+
+impl Server {
+    pub fn start() -> Result<Self> {
+        // The first that the machine gives us: the load pinned itself to the second.
+        let cpu = ALL.get().and_then(|all| (all.len() > 1).then(|| all[0].to_string())).unwrap_or_default();
+        let mut child = Command::new(std::env::current_exe()?)
+            .env(ROLE, cpu)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().ok_or("it has no stdout")?).read_line(&mut line)?;
+        let addr = line.trim().parse().map_err(|e| format!("the server said {line:?}: {e}"))?;
+        Ok(Self { addr, child })
+    }
+
+    /// User and system time, as exact as the kernel's ticks.
+    pub fn cpu(&self) -> Result<Duration> {
+        cpu(&self.child.id().to_string())
+    }
+
+    /// Resident memory, in bytes.
+    pub fn memory(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("there is no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; then that is why the bench fails.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The load generator's own time.
+pub fn own_cpu() -> Duration {
+    cpu("self").unwrap_or_default()
+}
+
+fn cpu(process: &str) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // Behind the name, which is in brackets and may hold anything: state is field 3, utime 14, stime 15.
+    let fields: Vec<&str> = stat[stat.rfind(')').ok_or("there is no name")? + 2..].split(' ').collect();
+    let ticks = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+    Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
+}
+
+/// The processors that were ours before anything was pinned.
+static ALL: std::sync::OnceLock<Vec<usize>> = std::sync::OnceLock::new();
+
+fn processors() -> Result<&'static Vec<usize>> {
+    let set = sched_getaffinity(None)?;
+    Ok(ALL.get_or_init(|| (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect()))
+}
+
+fn pin(cpu: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    Ok(sched_setaffinity(None, &set)?)
+}
