@@ -101,8 +101,10 @@ impl ServerBuilder {
     }
 
     /// After this time of silence a side asks the other whether it is there; after three of them it gives up. Also
-    /// how long a reader may stall: three of them. 50 ms to 1 hour. Default: 15 s. Shorter ones notice the dead sooner
-    /// and keep sleeping phones awake.
+    /// how long a reader may stall: three of them. Until then it costs at most about 512 KiB, however much it misses:
+    /// 128 KiB of send buffer, which Linux may count double, what is left of one write (64 KiB and one frame of a
+    /// client's, which grows with [`max_event`](Self::max_event)), and 64 KiB of answers. 50 ms to 1 hour. Default:
+    /// 15 s. Shorter ones notice the dead sooner and keep sleeping phones awake.
     pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
         self.config.heartbeat = heartbeat;
         self
