@@ -92,6 +92,30 @@ fn a_precondition_holds_or_refuses() {
 }
 
 #[test]
+fn a_kind_of_event_that_clients_may_not_publish_is_refused_for_good() {
+    let server = TestServer::start();
+    let (mut ada, joined) = Wire::member(server.addr, "ada", "");
+    let outbox = outbox();
+    let strange = Body { kind: EventKind(200), bytes: vec![0xff] };
+    ada.send(&Publish { bodies: vec![strange, Body::text("fine")], ..publish(joined.room, outbox, 1, &[]) });
+    let refused: Refused = ada.expect();
+    assert_eq!((refused.n, refused.code, refused.permanent), (1, Code::EVENT_KIND_REFUSED, true));
+    assert_eq!(ada.expect::<Ack>().n, 2);
+}
+
+#[test]
+fn what_was_read_at_once_is_acked_by_ranges() {
+    let server = TestServer::start();
+    let (mut ada, joined) = Wire::member(server.addr, "ada", "");
+    let outbox = outbox();
+    let texts: Vec<_> = (0..100).map(|i| i.to_string()).collect();
+    ada.send(&publish(joined.room, outbox, 1, &texts.iter().map(String::as_str).collect::<Vec<_>>()));
+    let ack: Ack = ada.expect();
+    assert_eq!((ack.n, ack.count, ack.seq.get()), (1, 100, 1));
+    assert!(ada.round_trip().is_empty());
+}
+
+#[test]
 fn who_is_not_in_a_room_can_not_speak_there() {
     let server = TestServer::start();
     let (_bob, joined) = Wire::member(server.addr, "bob", "secret");

@@ -126,3 +126,39 @@ fn unknown_kinds_are_skipped_and_told_unless_they_are_required() {
     assert_eq!((error.code, error.fatal), (Code::UNSUPPORTED_KIND, true));
     assert!(ada.rest().is_empty());
 }
+
+#[test]
+fn an_alias_that_comes_back_is_another_principal_and_every_event_says_whose_it_is() {
+    let server = TestServer::start();
+    let (mut bob, joined) = Wire::member(server.addr, "bob", "");
+    let mut principals = Vec::new();
+    for _ in 0..2 {
+        let mut ada = Wire::connect(server.addr);
+        ada.hello();
+        ada.send(&guest("ada"));
+        let who: Authenticated = ada.expect();
+        ada.send(&Attach { token: None, cursors: vec![], more: false });
+        ada.expect::<Attached>();
+        ada.join("");
+        ada.send(&publish(joined.room, outbox(), 1, &["x"]));
+        let deliver: Deliver = bob.expect();
+        assert_eq!(
+            (deliver.principal, deliver.kind, deliver.alias.as_str()),
+            (who.principal, PrincipalKind::Guest, "ada")
+        );
+        principals.push(who.principal);
+        ada.send(&Bye { code: Code::GOODBYE, text: String::new(), retry_after_ms: None });
+        ada.rest();
+    }
+    assert_ne!(principals[0], principals[1]);
+}
+
+#[test]
+fn every_start_in_memory_is_another_lineage_with_other_rooms() {
+    let (first, second) = (TestServer::start(), TestServer::start());
+    let lineage = |server: &TestServer| Wire::connect(server.addr).hello().lineage;
+    assert_eq!(lineage(&first), lineage(&first));
+    assert_ne!(lineage(&first), lineage(&second));
+    let room = |server: &TestServer| Wire::member(server.addr, "ada", "lobby").1.room;
+    assert_ne!(room(&first), room(&second));
+}
