@@ -1,6 +1,8 @@
 //! `chatnet-server`: the library's server as a program.
 
 mod args;
+#[cfg(unix)]
+mod descriptors;
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -37,6 +39,8 @@ fn main() -> ExitCode {
         }
     };
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    #[cfg(unix)]
+    descriptors::raise_limit();
     match task::block_on(serve(args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {

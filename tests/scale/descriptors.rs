@@ -26,3 +26,11 @@ fn a_server_without_a_free_descriptor_backs_off_says_so_and_goes_on() {
     assert_eq!(texts(&eve.expect())[0].1, "welcome");
     assert!(program.child.try_wait().unwrap().is_none());
 }
+
+#[test]
+fn a_soft_limit_is_raised_to_what_the_system_allows() {
+    let _alone = alone();
+    let (_program, addr) = server("ulimit -S -n 64;", "--log error");
+    let wires: Vec<_> = (0..100).map(|i| Wire::guest(addr, &format!("g{i}"))).collect();
+    assert_eq!(wires.len(), 100, "each of them was let in");
+}
