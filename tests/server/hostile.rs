@@ -62,7 +62,8 @@ fn half_a_handshake_and_silence_ends_in_time() {
         assert_eq!(wire.expect::<ErrorReply>().code, Code::HANDSHAKE_TIMEOUT);
         assert!(wire.rest().is_empty());
     }
-    assert!(begun.elapsed() >= Duration::from_millis(200));
+    // The server's clock is as exact as its sweeper's tick, an eighth of the limit.
+    assert!(begun.elapsed() >= Duration::from_millis(170));
 }
 
 #[test]
