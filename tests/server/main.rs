@@ -6,5 +6,6 @@ mod support;
 mod handlers;
 mod hostile;
 mod publishing;
+mod resume;
 mod rooms;
 mod session;
