@@ -10,6 +10,8 @@ mod rt;
 mod server;
 mod session;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod text;
 pub mod transport;
 

@@ -17,6 +17,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("transport", &[]),
     ("handler", &["id", "protocol"]),
     ("server", &["id", "text", "protocol", "limit", "room", "session", "rt", "store", "transport", "handler"]),
+    ("testing", &["id", "protocol", "room", "store", "rt", "transport"]),
     ("client", &["id", "text", "protocol", "session", "rt", "transport"]),
 ];
 
