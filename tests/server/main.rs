@@ -9,3 +9,4 @@ mod publishing;
 mod resume;
 mod rooms;
 mod session;
+mod store;

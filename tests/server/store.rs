@@ -1,0 +1,211 @@
+//! A store of the application's own: one that fails, and one that outlives a server.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_std::task::block_on;
+use chatnet::id::{Lineage, OutboxId, RoomId, Seq, Timestamp};
+use chatnet::protocol::Code;
+use chatnet::protocol::message::{self, *};
+use chatnet::store::{self, *};
+
+use crate::support::*;
+
+/// A store in memory that fails when it is told to, and keeps records too.
+#[derive(Debug, Clone)]
+struct Kept {
+    inner: Arc<MemoryStore>,
+    fail: Arc<AtomicBool>,
+    records: Arc<Mutex<Snapshot>>,
+}
+
+impl Kept {
+    fn new() -> Self {
+        let inner = Arc::new(MemoryStore::new(1 << 20, 1 << 26));
+        Self { inner, fail: Arc::default(), records: Arc::default() }
+    }
+
+    fn change(&self, change: &Change) {
+        let mut kept = self.records.lock().unwrap();
+        match change.clone() {
+            Change::PutRoom(room) => kept.rooms.push((room, Extent::default())),
+            Change::DropRoom(id) => {
+                kept.rooms.retain(|(room, _)| room.id != id);
+                kept.members.retain(|member| member.room != id);
+            }
+            Change::PutSession(session) => {
+                kept.sessions.retain(|other| other.id != session.id);
+                kept.sessions.push(session);
+            }
+            Change::DropSession(id) => {
+                kept.sessions.retain(|session| session.id != id);
+                kept.members.retain(|member| member.session != id);
+            }
+            Change::PutMember(member) => {
+                kept.members.retain(|other| (other.session, other.room) != (member.session, member.room));
+                kept.members.push(member);
+            }
+            Change::DropMember { session, room } => {
+                kept.members.retain(|other| (other.session, other.room) != (session, room));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Log for Kept {
+    fn lineage(&self) -> Lineage {
+        Log::lineage(&*self.inner)
+    }
+
+    async fn load(&self) -> Result<Snapshot, StoreError> {
+        let mut kept = self.records.lock().unwrap().clone();
+        for (room, extent) in &mut kept.rooms {
+            *extent = block_on(Log::extent(&*self.inner, room.id))?;
+        }
+        Ok(kept)
+    }
+
+    async fn append(&self, commit: Commit) -> Result<Vec<Arc<Batch>>, StoreError> {
+        // The first failure is the last one: the retry finds a store that works again.
+        if !commit.batches.is_empty() && self.fail.swap(false, Ordering::SeqCst) {
+            return Err(StoreError::new(StoreErrorKind::Full, "the disk is full; make room"));
+        }
+        commit.changes.iter().for_each(|change| self.change(change));
+        Log::append(&*self.inner, commit).await
+    }
+
+    async fn read(&self, room: RoomId, after: Seq, max_bytes: usize) -> Result<ReadPage, StoreError> {
+        Log::read(&*self.inner, room, after, max_bytes).await
+    }
+
+    async fn read_back(&self, room: RoomId, before: Seq, n: usize, max_bytes: usize) -> Result<ReadPage, StoreError> {
+        Log::read_back(&*self.inner, room, before, n, max_bytes).await
+    }
+
+    async fn extent(&self, room: RoomId) -> Result<Extent, StoreError> {
+        Log::extent(&*self.inner, room).await
+    }
+
+    async fn seq_at(&self, room: RoomId, at: Timestamp) -> Result<Seq, StoreError> {
+        Log::seq_at(&*self.inner, room, at).await
+    }
+
+    async fn search(
+        &self,
+        room: RoomId,
+        query: &str,
+        before: Seq,
+        limit: usize,
+    ) -> Result<store::SearchPage, StoreError> {
+        Log::search(&*self.inner, room, query, before, limit).await
+    }
+
+    async fn outbox(&self, room: RoomId, outbox: OutboxId) -> Result<Option<OutboxRecord>, StoreError> {
+        Log::outbox(&*self.inner, room, outbox).await
+    }
+
+    async fn taken(&self, room: RoomId, outbox: OutboxId, n: u64) -> Result<Option<Taken>, StoreError> {
+        Log::taken(&*self.inner, room, outbox, n).await
+    }
+
+    async fn trim(&self, room: RoomId, keep: Retention, now: Timestamp) -> Result<Seq, StoreError> {
+        Log::trim(&*self.inner, room, keep, now).await
+    }
+
+    async fn redact(&self, room: RoomId, seq: Seq, kind: EventKind, body: &[u8]) -> Result<bool, StoreError> {
+        Log::redact(&*self.inner, room, seq, kind, body).await
+    }
+}
+
+fn start(store: &Kept) -> TestServer {
+    TestServer::with(|b| b.grace(Duration::from_secs(60)).store(store.clone()))
+}
+
+#[test]
+fn what_a_failing_store_did_not_keep_is_not_acked_and_comes_again_in_order() {
+    let store = Kept::new();
+    let server = start(&store);
+    block_on(async {
+        let (ada, _events) = chatnet::Client::builder().alias("ada").connect(server.addr).await.unwrap();
+        let room = ada.room().unwrap();
+        assert_eq!(room.send("kept").await.unwrap().await.unwrap().seq.get(), 1);
+        store.fail.store(true, Ordering::SeqCst);
+        let receipts = ["a", "b", "c"].map(|text| room.try_send(text).unwrap());
+        let mut seqs = Vec::new();
+        for receipt in receipts {
+            seqs.push(receipt.await.unwrap().seq.get());
+        }
+        assert_eq!(seqs, [2, 3, 4]);
+        assert!(!store.fail.load(Ordering::SeqCst), "the store failed once");
+    });
+}
+
+#[test]
+fn a_session_and_its_numbers_outlive_the_server() {
+    let store = Kept::new();
+    let server = start(&store);
+    let mut wire = Wire::connect(server.addr);
+    let lineage = wire.hello().lineage;
+    wire.send(&guest("ada"));
+    let who: Authenticated = wire.expect();
+    wire.send(&Attach { token: None, cursors: vec![], more: false });
+    let token = wire.expect::<Attached>().token.unwrap();
+    let room = wire.join("").room;
+    let den = wire.join("den").room;
+    let box_a = outbox();
+    wire.send(&publish(room, box_a, 1, &["one", "\u{7}", "three"]));
+    assert_eq!(wire.expect::<Ack>().n, 1);
+    assert_eq!(wire.expect::<Refused>().n, 2);
+    assert_eq!(wire.expect::<Ack>().n, 3);
+    block_on(server.handle.shutdown(PATIENCE));
+    let bye: Bye = wire.skip_to();
+    assert!(bye.code == Code::SHUTTING_DOWN && bye.retry_after_ms.is_some());
+    server.join();
+
+    let server = start(&store);
+    let mut wire = Wire::connect(server.addr);
+    assert_eq!(wire.hello().lineage, lineage);
+    wire.send(&Auth { mechanism: "session".into(), data: token.clone() });
+    let cursors = vec![Cursor { lineage, room, seq: Seq::new(2) }];
+    wire.send(&Attach { token: Some(token), cursors, more: false });
+    assert_eq!(wire.expect::<Authenticated>(), who);
+    assert!(wire.expect::<Attached>().resumed);
+    let rooms = [wire.expect::<Joined>(), wire.expect::<Joined>()];
+    assert!(rooms.iter().any(|joined| joined.room == den), "the den is there as long as somebody may come back to it");
+    // Numbers of before are known: accepted, refused, and what comes next.
+    wire.send(&publish(room, box_a, 1, &["one", "\u{7}", "three", "four"]));
+    let first: Ack = wire.expect();
+    assert_eq!((first.n, first.seq.get()), (1, 1));
+    assert_eq!(wire.expect::<Refused>().n, 2);
+    let third: Ack = wire.expect();
+    assert_eq!((third.n, third.seq.get()), (3, 2));
+    let fourth: Ack = wire.expect();
+    assert_eq!((fourth.n, fourth.seq.get()), (4, 3));
+}
+
+#[test]
+fn a_redacted_text_is_gone_from_the_log_and_for_who_is_behind() {
+    let store = Kept::new();
+    let server = start(&store);
+    let (mut ada, joined) = Wire::member(server.addr, "ada", "");
+    let (mut bob, _) = Wire::member(server.addr, "bob", "");
+    ada.send(&publish(joined.room, outbox(), 1, &["a", "secret", "c"]));
+    bob.expect::<Deliver>();
+    let lobby = chatnet::RoomName::parse("lobby").unwrap();
+    block_on(async {
+        server.handle.redact(&lobby, Seq::new(2)).await.unwrap();
+        assert!(server.handle.redact(&lobby, Seq::new(9)).await.is_err());
+    });
+    for behind in [0, 1] {
+        bob.send(&Seek { room: joined.room, after: Seq::new(behind) });
+        let again: Deliver = bob.expect();
+        let kinds: Vec<_> = again.events.iter().map(|e| e.kind).collect();
+        assert_eq!(kinds, [EventKind::TEXT, EventKind::REMOVED, EventKind::TEXT]);
+        assert!(again.events[1].bytes.is_empty());
+    }
+    bob.send(&Search { request: 1, room: joined.room, query: "secret".into(), before: None, limit: 5 });
+    assert!(bob.expect::<message::SearchPage>().hits.is_empty());
+}
