@@ -14,6 +14,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("session", &["id", "text", "protocol", "room"]),
     ("rt", &[]),
     ("store", &["id", "protocol", "room"]),
+    ("testing", &["id", "protocol", "room", "store"]),
     ("transport", &[]),
     ("handler", &["id", "protocol"]),
     ("server", &["id", "text", "protocol", "limit", "room", "session", "rt", "store", "transport", "handler"]),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::words::{self, words};
 use super::{
     Change, Commit, Extent, Log, OutboxRecord, ReadPage, Retention, SearchPage, Snapshot, StoreError, StoreErrorKind,
 };
@@ -80,6 +81,19 @@ impl Room {
         self.outboxes.entry(id).or_default()
     }
 
+    /// Drop all events up to `last`.
+    fn cut(&mut self, last: Seq) {
+        while let Some(oldest) = self.batches.pop_front() {
+            self.bytes -= oldest.weight();
+            if oldest.last() > last {
+                let rest = oldest.part(last.next(), oldest.last());
+                self.bytes += rest.weight();
+                self.batches.push_front(rest);
+                break;
+            }
+        }
+    }
+
     fn drop_oldest(&mut self) -> bool {
         if self.batches.len() <= 1 {
             return false;
@@ -104,6 +118,9 @@ impl Log for MemoryStore {
     }
 
     async fn append(&self, commit: Commit) -> Result<Vec<Arc<Batch>>, StoreError> {
+        if commit.batches.iter().any(|batch| batch.events.is_empty()) {
+            return Err(StoreError::new(StoreErrorKind::Other, "a batch has no events"));
+        }
         let mut rooms = self.rooms.lock();
         for change in commit.changes {
             match change {
@@ -119,9 +136,6 @@ impl Log for MemoryStore {
         }
         let mut appended = Vec::with_capacity(commit.batches.len());
         for new in commit.batches {
-            if new.events.is_empty() {
-                return Err(StoreError::new(StoreErrorKind::Other, "a batch has no events"));
-            }
             let count = rooms.len().max(1);
             let room = rooms.entry(new.room).or_default();
             let first = room.head.next();
@@ -201,16 +215,17 @@ impl Log for MemoryStore {
     }
 
     async fn search(&self, room: RoomId, query: &str, before: Seq, limit: usize) -> Result<SearchPage, StoreError> {
-        let words: Vec<String> = query.split_whitespace().map(str::to_lowercase).collect();
+        let words = words(query);
         let page = self.with(room, |room| {
             let mut page = SearchPage::default();
-            if words.is_empty() {
+            if words.is_empty() || limit == 0 {
                 return page;
             }
             for batch in room.batches.iter().rev() {
                 for (i, (kind, body)) in batch.new.events.iter().enumerate().rev() {
                     let seq = Seq::new(batch.first.get() + i as u64);
-                    if seq >= before || kind != EventKind::TEXT || !matches(body, &words) {
+                    let text = String::from_utf8_lossy(body);
+                    if seq >= before || kind != EventKind::TEXT || !words::matches(&text, &words) {
                         continue;
                     }
                     if page.hits.len() == limit {
@@ -235,8 +250,14 @@ impl Log for MemoryStore {
 
     async fn taken(&self, room: RoomId, outbox: OutboxId, n: u64) -> Result<Option<Taken>, StoreError> {
         let taken = self.with(room, |room| {
-            let runs = &room.outboxes.get(&outbox)?.taken;
-            let run = runs.iter().rev().find(|run| (run.n..run.n + run.count).contains(&n))?;
+            let runs = room.outboxes.get(&outbox)?.taken.iter().rev().copied();
+            // What is too long ago to be remembered may still be in the log.
+            let logged = room.batches.iter().rev().filter_map(|batch| {
+                let publish = batch.new.publish.filter(|publish| publish.outbox == outbox)?;
+                let count = batch.new.events.len() as u64;
+                Some(Taken { n: publish.n, count, seq: batch.first, at: batch.at })
+            });
+            let run = runs.chain(logged).find(|run| (run.n..run.n + run.count).contains(&n))?;
             Some(Taken { n, count: 1, seq: Seq::new(run.seq.get() + (n - run.n)), at: run.at })
         });
         Ok(taken.flatten())
@@ -245,18 +266,30 @@ impl Log for MemoryStore {
     async fn trim(&self, room: RoomId, keep: Retention, now: Timestamp) -> Result<Seq, StoreError> {
         let mut rooms = self.rooms.lock();
         let Some(room) = rooms.get_mut(&room) else { return Ok(Seq::ZERO) };
-        let oldest = keep.max_age.map(|age| now.as_millis().saturating_sub(age.as_millis() as i64));
-        loop {
-            let events = room.head.get() - room.trimmed().get();
-            let bytes: usize = room.batches.iter().map(|batch| batch.new.events.bytes()).sum();
-            let old = room.batches.front().zip(oldest).is_some_and(|(batch, oldest)| batch.at.as_millis() < oldest);
-            let over = keep.max_events.is_some_and(|max| events > max)
-                || keep.max_bytes.is_some_and(|max| bytes as u64 > max)
-                || old;
-            if !over || !room.drop_oldest() {
-                return Ok(room.trimmed());
-            }
+        let newest = room.head.get().saturating_sub(1);
+        let mut target = room.trimmed().get();
+        if let Some(max) = keep.max_events {
+            target = target.max(room.head.get().saturating_sub(max));
         }
+        if let Some(age) = keep.max_age {
+            let oldest = now.as_millis().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+            let old = room.batches.partition_point(|batch| batch.at.as_millis() < oldest);
+            target = target.max(old.checked_sub(1).map_or(0, |i| room.batches[i].last().get()));
+        }
+        if let Some(max) = keep.max_bytes {
+            let mut bytes: u64 = room.batches.iter().map(|batch| batch.new.events.bytes() as u64).sum();
+            let mut seq = room.trimmed().get();
+            for (_, body) in room.batches.iter().flat_map(|batch| batch.new.events.iter()) {
+                if bytes <= max {
+                    break;
+                }
+                bytes -= body.len() as u64;
+                seq += 1;
+            }
+            target = target.max(seq);
+        }
+        room.cut(Seq::new(target.min(newest)));
+        Ok(room.trimmed())
     }
 
     async fn redact(&self, room: RoomId, seq: Seq, kind: EventKind, body: &[u8]) -> Result<bool, StoreError> {
@@ -269,18 +302,4 @@ impl Log for MemoryStore {
         *batch = after;
         Ok(true)
     }
-}
-
-/// Whether a text has all words; one that ends with `*` as the beginning of one.
-fn matches(body: &[u8], words: &[String]) -> bool {
-    let text = String::from_utf8_lossy(body).to_lowercase();
-    let mut parts = text.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty());
-    let parts: Vec<&str> = parts.by_ref().collect();
-    words.iter().all(|word| match word.strip_suffix('*') {
-        Some(head) => parts.iter().any(|part| part.starts_with(head)),
-        None => word
-            .split(|c: char| !c.is_alphanumeric())
-            .filter(|piece| !piece.is_empty())
-            .all(|piece| parts.contains(&piece)),
-    })
 }

@@ -5,6 +5,9 @@
 mod dynamic;
 mod memory;
 mod records;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod words;
 
 use std::fmt;
 use std::future::Future;
@@ -15,6 +18,8 @@ pub use crate::room::{Author, Batch, NewBatch, PublishId, Run, Taken};
 pub(crate) use dynamic::DynLog;
 pub use memory::MemoryStore;
 pub use records::{Change, MemberRecord, RoomRecord, SessionRecord, Snapshot, TokenHash};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Durability, Findings, SqliteOptions, SqliteStore};
 
 use crate::id::{Lineage, OutboxId, RoomId, Seq, Timestamp};
 use crate::protocol::EventKind;

@@ -1,7 +1,12 @@
 //! For tests, an embedder's own among them: networks that fail, and what every store has to keep to.
+//!
+//! The contract of any [`Log`](crate::store::Log): [`store_contract!`](crate::store_contract) makes a test of each of
+//! its rules.
 
+mod dice;
 mod faults;
 mod proxy;
+pub mod store;
 
 pub use faults::{Fault, Faulty, Plan};
 pub use proxy::Proxy;

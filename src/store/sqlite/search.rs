@@ -1,0 +1,94 @@
+//! The index of texts: filled behind the commits, asked for one room at a time.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::commit::id;
+use super::error::Sql;
+use super::read::{Moment, room};
+use crate::id::{RoomId, Seq};
+use crate::protocol::EventKind;
+use crate::store::SearchPage;
+use crate::store::words::Word;
+
+/// Whether there are events of a room that are not in the index yet.
+pub(super) fn is_behind(conn: &Connection, id: RoomId) -> Sql<bool> {
+    Ok(room(conn, id)?.is_some_and(|room| room.indexed < room.extent.head))
+}
+
+/// All rooms with such events, and how many.
+pub(super) fn behind(conn: &Connection) -> Sql<BTreeMap<i64, u64>> {
+    conn.prepare("SELECT no, head - indexed FROM rooms WHERE head > indexed AND gone = 0")?
+        .query_map((), |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?
+        .collect()
+}
+
+pub(super) fn number(conn: &Connection, room: RoomId) -> Sql<Option<i64>> {
+    conn.prepare_cached("SELECT no FROM rooms WHERE id = ?1")?.query_row([room.as_bytes()], |row| row.get(0)).optional()
+}
+
+/// Index the next events of a room, up to so many; how many it were, and about how many bytes were written.
+pub(super) fn index(conn: &Connection, room: i64, events: u64) -> Sql<(u64, u64)> {
+    let found = conn
+        .prepare_cached("SELECT indexed, head FROM rooms WHERE no = ?1 AND gone = 0")?
+        .query_row([room], |row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64)))
+        .optional()?;
+    let Some((indexed, head)) = found.filter(|(indexed, head)| indexed < head) else { return Ok((0, 0)) };
+    let last = head.min(indexed + events);
+    add(conn, id(room, indexed + 1), id(room, last))?;
+    conn.prepare_cached("UPDATE rooms SET indexed = ?2 WHERE no = ?1")?.execute([room, last as i64])?;
+    Ok((last - indexed, (last - indexed) * 100))
+}
+
+/// Put the texts among these events into the index.
+pub(super) fn add(conn: &Connection, first: i64, last: i64) -> Sql<()> {
+    conn.prepare_cached(
+        "INSERT INTO texts (rowid, body)
+         SELECT id, CAST(body AS TEXT) FROM events WHERE id BETWEEN ?1 AND ?2 AND kind = ?3",
+    )?
+    .execute(params![first, last, EventKind::TEXT.0])
+    .map(drop)
+}
+
+/// Take the texts among these events, which are still there, out of the index, which has them.
+pub(super) fn remove(conn: &Connection, first: i64, last: i64) -> Sql<()> {
+    conn.prepare_cached(
+        "INSERT INTO texts (texts, rowid, body)
+         SELECT 'delete', id, CAST(body AS TEXT) FROM events WHERE id BETWEEN ?1 AND ?2 AND kind = ?3",
+    )?
+    .execute(params![first, last, EventKind::TEXT.0])
+    .map(drop)
+}
+
+/// Events of a room with all of these words, newest first.
+pub(super) fn search(now: &mut Moment<'_>, room: RoomId, words: &[Word], before: Seq, limit: usize) -> Sql<SearchPage> {
+    let Some(found) = super::read::room(now.conn, room)? else { return Ok(SearchPage::default()) };
+    let last = before.get().saturating_sub(1).min(found.indexed.get());
+    let first = found.extent.trimmed.get() + 1;
+    if first > last {
+        return Ok(SearchPage::default());
+    }
+    let ids = now
+        .conn
+        .prepare_cached(
+            "SELECT rowid FROM texts WHERE texts MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid DESC LIMIT ?4",
+        )?
+        .query_map(
+            params![expression(words), id(found.no, first), id(found.no, last), limit.saturating_add(1) as i64],
+            |row| row.get(0),
+        )?
+        .collect::<Sql<Vec<i64>>>()?;
+    now.hits(room, ids, limit)
+}
+
+/// In FTS5's language: each word a string, so that nothing in it means anything there.
+fn expression(words: &[Word]) -> String {
+    let mut expression = String::new();
+    for word in words {
+        expression.push('"');
+        expression.push_str(&word.text.replace('"', "\"\""));
+        expression.push_str(if word.prefix { "\" * " } else { "\" " });
+    }
+    expression
+}

@@ -1,0 +1,68 @@
+//! What a search looks for.
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+/// Words of a query that are looked at; nobody types so many, and each costs.
+const MAX_WORDS: usize = 32;
+
+/// One word of a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Word {
+    /// As it was typed, letters and digits only.
+    pub(super) text: String,
+    /// What begins with it is meant, too.
+    pub(super) prefix: bool,
+}
+
+/// The words of a query. Punctuation separates; nothing of it is syntax but a `*` behind a word.
+pub(super) fn words(query: &str) -> Vec<Word> {
+    let mut words = Vec::new();
+    for typed in query.split_whitespace() {
+        let prefix = typed.ends_with('*');
+        words.extend(pieces(typed).map(|piece| Word { text: piece.into(), prefix: false }));
+        if let (true, Some(last)) = (prefix && pieces(typed).next().is_some(), words.last_mut()) {
+            last.prefix = true;
+        }
+    }
+    words.truncate(MAX_WORDS);
+    words
+}
+
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric() && !is_combining_mark(c)).filter(|piece| !piece.is_empty())
+}
+
+/// Whether a text has all of these words.
+pub(super) fn matches(text: &str, words: &[Word]) -> bool {
+    let text = fold(text);
+    words.iter().all(|word| {
+        let wanted = fold(&word.text);
+        pieces(&text).any(|piece| if word.prefix { piece.starts_with(&wanted) } else { piece == wanted })
+    })
+}
+
+/// Letter case and accents don't count.
+fn fold(text: &str) -> String {
+    text.nfd().filter(|&c| !is_combining_mark(c)).flat_map(char::to_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_operators_and_brackets_are_no_syntax() {
+        let texts = |query| words(query).into_iter().map(|word| word.text).collect::<Vec<_>>();
+        assert_eq!(texts("\"a\" AND (b) -c NEAR(d, 5)"), ["a", "AND", "b", "c", "NEAR", "d", "5"]);
+        assert!(words(" ... *** \" ").is_empty());
+        assert_eq!(words("don't*").last(), Some(&Word { text: "t".into(), prefix: true }));
+    }
+
+    #[test]
+    fn case_and_accents_do_not_count() {
+        assert!(matches("Der Ärger", &words("arg*")));
+        assert!(matches("cafe\u{301}!", &words("CAFÉ")));
+        assert!(!matches("coffee", &words("cof")));
+    }
+}

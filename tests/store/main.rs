@@ -1,0 +1,4 @@
+//! Stores from outside.
+#![cfg(all(feature = "sqlite", feature = "testing"))]
+
+mod contract;
