@@ -14,6 +14,8 @@ pub mod store;
 pub mod testing;
 pub mod text;
 pub mod transport;
+#[cfg(feature = "tls")]
+pub mod trust;
 
 pub use client::{
     Acked, Author, ChatMessage, Client, ClientBuilder, ClientHandler, CloseReason, ConnectError, Cursor, Event, Events,

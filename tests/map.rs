@@ -14,12 +14,12 @@ const MAP: &[(&str, &[&str])] = &[
     ("session", &["id", "text", "protocol", "room"]),
     ("rt", &[]),
     ("store", &["id", "protocol", "room"]),
-    ("testing", &["id", "protocol", "room", "store"]),
-    ("transport", &[]),
-    ("handler", &["id", "protocol"]),
+    ("transport", &["protocol", "rt"]),
+    ("handler", &["id", "protocol", "transport"]),
+    ("trust", &["transport"]),
     ("server", &["id", "text", "protocol", "limit", "room", "session", "rt", "store", "transport", "handler"]),
     ("testing", &["id", "protocol", "room", "store", "rt", "transport"]),
-    ("client", &["id", "text", "protocol", "session", "rt", "transport"]),
+    ("client", &["id", "text", "protocol", "session", "rt", "transport", "trust"]),
 ];
 
 /// What pure parts do without. Locks and clocks are arguments or the caller's.

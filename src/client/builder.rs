@@ -12,12 +12,13 @@ use super::driver;
 use super::error::ConnectError;
 use super::event::{ClientHandler, CloseReason, DynClientHandler};
 use super::link::Link;
+use super::reach::{Security, reach};
 use super::state::{MAX_BODY, State, Waiting};
 use super::{Client, Events, Inner};
 use crate::id::{Alias, RoomName};
 use crate::protocol::VERSION;
 use crate::protocol::message::{Attach, Auth, Hello, MAGIC};
-use crate::rt::{self, ClientSocket, TaskGroup};
+use crate::rt::{self, TaskGroup};
 
 /// Settings of a connection, begun by [`Client::builder`].
 #[derive(Debug, Clone)]
@@ -30,6 +31,7 @@ pub struct ClientBuilder {
     handshake_timeout: Duration,
     outbox_bytes: usize,
     event_bytes: usize,
+    security: Security,
 }
 
 impl Default for ClientBuilder {
@@ -42,6 +44,7 @@ impl Default for ClientBuilder {
             handshake_timeout: Duration::from_secs(10),
             outbox_bytes: 1 << 20,
             event_bytes: 4 << 20,
+            security: Security::default(),
         }
     }
 }
@@ -95,6 +98,22 @@ impl ClientBuilder {
         self
     }
 
+    /// Speak TLS, and take only the server that this describes for the right one. Default: no TLS. Has no effect on
+    /// [`connect_over`](Self::connect_over).
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: crate::transport::tls::ClientTls) -> Self {
+        self.security = Security::Tls(tls);
+        self
+    }
+
+    /// Speak TLS, and decide by what is remembered whom to take for the right server; at the first contact the
+    /// application is asked, by [`ConnectError::UnknownServer`]. See [`trust`](crate::trust).
+    #[cfg(feature = "tls")]
+    pub fn trust(mut self, trust: crate::trust::Trust) -> Self {
+        self.security = Security::Trust(trust);
+        self
+    }
+
     /// Connect to `HOST:PORT`. Resolves when the session has begun and its first room is joined. Each address of the
     /// host is tried in turn.
     ///
@@ -107,9 +126,9 @@ impl ClientBuilder {
         self.check()?;
         let addr = addr.to_string();
         let limit = self.connect_timeout;
-        let reached = rt::timeout(limit, reach(&addr)).await;
+        let reached = rt::timeout(limit, reach(&addr, &self.security)).await;
         let socket = reached.unwrap_or(Err(ConnectError::Timeout { after: limit }))?;
-        self.begin(socket).await
+        self.begin(socket).await.map_err(|e| e.at(&addr))
     }
 
     /// Connect, and have events given to `handler` on a task of the library's own.
@@ -207,20 +226,6 @@ impl Drop for Opening {
     fn drop(&mut self) {
         self.tasks.iter().for_each(TaskGroup::cut);
     }
-}
-
-async fn reach(addr: &str) -> Result<ClientSocket, ConnectError> {
-    let found = rt::resolve(addr.to_owned());
-    let found = found.await.map_err(|source| ConnectError::Resolve { addr: addr.to_owned(), source })?;
-    let mut last = None;
-    for found in found {
-        match ClientSocket::connect(found).await {
-            Ok(socket) => return Ok(socket),
-            Err(e) => last = Some(e),
-        }
-    }
-    let source = last.unwrap_or_else(|| std::io::ErrorKind::NotFound.into());
-    Err(ConnectError::Connect { addr: addr.to_owned(), source })
 }
 
 /// Give a connection's events to a handler, one after the other.

@@ -7,6 +7,11 @@ use std::time::Duration;
 use super::event::CloseReason;
 use crate::protocol::Code;
 use crate::text::NameError;
+#[cfg(feature = "tls")]
+use crate::{
+    transport::{Fingerprint, tls::CertificateProblem},
+    trust::ServerAddr,
+};
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -46,8 +51,67 @@ pub enum ConnectError {
         /// After how many milliseconds trying again may help; none: it won't.
         retry_after_ms: Option<u32>,
     },
+    /// The server speaks TLS only, and this client was told not to.
+    TlsRequired {
+        /// Where.
+        addr: String,
+    },
+    /// The server doesn't speak TLS.
+    NoTls {
+        /// Where.
+        addr: String,
+    },
+    /// What answers there is no chatnet server.
+    NotChatnet {
+        /// Where.
+        addr: String,
+        /// What it seems to be.
+        what: &'static str,
+    },
+    /// TLS failed for another reason than the server's certificate.
+    Tls {
+        /// Where.
+        server: String,
+        /// What happened.
+        why: String,
+    },
+    /// The server isn't the right one, as far as its certificate tells. If its key is another one than the one that is
+    /// remembered, somebody may be listening in, or its operator has made a new one.
+    #[cfg(feature = "tls")]
+    Certificate {
+        /// Where.
+        server: ServerAddr,
+        /// What is wrong with it.
+        problem: CertificateProblem,
+    },
+    /// This is the first contact, and nobody vouches for the server: nothing was said to it. Compare the fingerprint,
+    /// [`accept`](crate::trust::Trust::accept) it, and connect again.
+    #[cfg(feature = "tls")]
+    UnknownServer {
+        /// Where.
+        server: ServerAddr,
+        /// Its key's.
+        fingerprint: Fingerprint,
+        /// Why no authority vouches for it.
+        problem: Box<CertificateProblem>,
+    },
+    /// What is remembered of servers can't be read or written.
+    Trust {
+        /// Why.
+        source: io::Error,
+    },
     /// The connection ended before the session began.
     Closed(CloseReason),
+}
+
+impl ConnectError {
+    /// Say where it was, now that it is known.
+    pub(super) fn at(self, addr: &str) -> Self {
+        match self {
+            Self::Refused { code: Code::TLS_REQUIRED, .. } => Self::TlsRequired { addr: addr.to_owned() },
+            other => other,
+        }
+    }
 }
 
 impl fmt::Display for ConnectError {
@@ -68,6 +132,23 @@ impl fmt::Display for ConnectError {
                     _ => Ok(()),
                 }
             }
+            Self::TlsRequired { addr } => {
+                write!(f, "the server at {addr} speaks TLS only; connect with TLS")
+            }
+            Self::NoTls { addr } => {
+                write!(f, "the server at {addr} does not speak TLS; if that is meant, connect without TLS")
+            }
+            Self::NotChatnet { addr, what } => {
+                write!(f, "what answers at {addr} is {what}, not a chatnet server; check host and port")
+            }
+            Self::Tls { server, why } => write!(f, "no TLS connection to {server}: {why}"),
+            #[cfg(feature = "tls")]
+            Self::Certificate { server, problem } => write!(f, "the server at {server} is not trusted: {problem}"),
+            #[cfg(feature = "tls")]
+            Self::UnknownServer { server, fingerprint, problem } => {
+                write!(f, "the server at {server} is not known yet, and {problem}; its fingerprint is {fingerprint}")
+            }
+            Self::Trust { source } => write!(f, "known servers: {source}"),
             Self::Closed(reason) => reason.fmt(f),
         }
     }
@@ -77,7 +158,11 @@ impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Alias(e) | Self::Room(e) => Some(e),
-            Self::Resolve { source, .. } | Self::Connect { source, .. } => Some(source),
+            Self::Resolve { source, .. } | Self::Connect { source, .. } | Self::Trust { source } => Some(source),
+            #[cfg(feature = "tls")]
+            Self::Certificate { problem, .. } => Some(problem),
+            #[cfg(feature = "tls")]
+            Self::UnknownServer { problem, .. } => Some(problem.as_ref()),
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ mod error;
 mod event;
 mod link;
 mod queue;
+mod reach;
 mod room;
 mod state;
 

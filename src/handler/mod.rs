@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 
 use crate::id::{Alias, PrincipalId, RoomName, SessionId};
 use crate::protocol::{Code, PrincipalKind};
+use crate::transport::Certificate;
 
 /// Decide and observe what happens on a server.
 ///
@@ -91,6 +92,8 @@ pub struct Peer<'a> {
     pub address: Option<SocketAddr>,
     /// What the client calls itself: not checked, not unique.
     pub agent: &'a str,
+    /// The certificate that it has shown, of an authority that [the server's TLS](crate::ServerBuilder) asks for.
+    pub certificate: Option<&'a Certificate>,
 }
 
 /// A text on its way into a room.

@@ -54,6 +54,10 @@ codes! {
     LIMITS_TOO_SMALL = 108, "limits_too_small";
     /// A frame was begun and not completed in time.
     FRAME_TIMEOUT = 109, "frame_timeout";
+    /// The server speaks TLS only, and the client doesn't.
+    TLS_REQUIRED = 110, "tls_required";
+    /// The client speaks TLS, and the server doesn't.
+    TLS_NOT_SPOKEN = 111, "tls_not_spoken";
     /// Somebody present has this alias; the error's suggestion is free.
     ALIAS_IN_USE = 200, "alias_in_use";
     /// The alias breaks the rules for names.

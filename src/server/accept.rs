@@ -16,7 +16,8 @@ use super::writer;
 use crate::limit::Full;
 use crate::protocol::message::ErrorReply;
 use crate::protocol::{self, Code};
-use crate::rt::{self, Listener, Signal, Socket};
+use crate::rt::{self, Listener, Signal};
+use crate::transport::Socket;
 
 /// After an accept that failed for want of something (file descriptors, memory) the next try waits: at first so
 /// long, then twice as long each time …
@@ -59,7 +60,7 @@ fn is_the_peers(e: &io::Error) -> bool {
     matches!(e.kind(), ConnectionAborted | ConnectionReset | NotConnected | InvalidInput)
 }
 
-fn take(shared: &Arc<Shared>, socket: Socket, address: SocketAddr) {
+fn take(shared: &Arc<Shared>, socket: rt::Socket, address: SocketAddr) {
     if let Err(full) = shared.sessions.enter(Some(address.ip())) {
         shared.counters.rejected.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(%address, "connection refused: {}", full_text(full));
@@ -72,9 +73,26 @@ fn take(shared: &Arc<Shared>, socket: Socket, address: SocketAddr) {
         return;
     }
     shared.counters.accepted.fetch_add(1, Ordering::Relaxed);
-    let conn = Arc::new(Conn::new(Some(address), Link::Socket(socket), shared.clock.now()));
+    let accepted = shared.clock.now();
+    let place = Place { shared: Arc::clone(shared), address: Some(address) };
+    #[cfg(feature = "tls")]
+    if shared.tls.is_some() {
+        let secured = Arc::clone(shared);
+        shared.tasks.spawn(async move {
+            let Some(tls) = &secured.tls else { return };
+            if let Some(socket) = super::tls::shake_hands(&secured, tls, socket, address).await {
+                // On a task of its own: this one's memory is the handshake's.
+                begin(&secured, socket, address, accepted, place);
+            }
+        });
+        return;
+    }
+    begin(shared, Socket::Tcp(socket), address, accepted, place);
+}
+
+fn begin(shared: &Arc<Shared>, socket: Socket, address: SocketAddr, accepted: u64, place: Place) {
+    let conn = Arc::new(Conn::new(Some(address), Link::Socket(socket), accepted));
     tracing::info!(connection = conn.id, %address, "connected");
-    let place = Place { shared: Arc::clone(shared), conn: Arc::clone(&conn) };
     let reader = Reader::new(Arc::clone(shared), conn);
     // The place is given back when the task ends, however it does. Not an async block, which would keep the reader
     // twice.
@@ -99,12 +117,12 @@ fn full_text(full: Full) -> &'static str {
 #[derive(Debug)]
 struct Place {
     shared: Arc<Shared>,
-    conn: Arc<Conn>,
+    address: Option<SocketAddr>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.shared.sessions.leave(self.conn.address.map(|a| a.ip()));
+        self.shared.sessions.leave(self.address.map(|a| a.ip()));
     }
 }
 
@@ -118,7 +136,7 @@ pub(super) async fn serve_stream(shared: Arc<Shared>, stream: impl AsyncRead + A
     shared.counters.accepted.fetch_add(1, Ordering::Relaxed);
     let conn = Arc::new(Conn::new(None, Link::Stream(Signal::default()), shared.clock.now()));
     tracing::info!(connection = conn.id, "connected by a stream of the application's");
-    let _place = Place { shared: Arc::clone(&shared), conn: Arc::clone(&conn) };
+    let _place = Place { shared: Arc::clone(&shared), address: None };
     let (read, mut write) = stream.split();
     let reader = Reader::new(Arc::clone(&shared), Arc::clone(&conn));
     let close = {

@@ -106,7 +106,7 @@ fn refuse(reader: &mut Reader, code: Code, text: String, suggestion: Option<Stri
 async fn ask(shared: &Arc<Shared>, conn: &Conn, session: &Session, agent: &str) -> Result<(), Close> {
     let (Some(handler), true) = (&shared.handler, shared.interests.connect) else { return Ok(()) };
     let Author { principal, kind, alias } = &*session.author;
-    let who = Peer { session: session.id, principal: *principal, kind: *kind, alias, address: conn.address, agent };
+    let who = Peer { session: session.id, principal: *principal, kind: *kind, alias, address: conn.address, agent, certificate: conn.certificate() };
     let limit = shared.config.handler_timeout;
     match guard::call("connect", session.id, limit, async { handler.connect(who).await }).await {
         Ok(Admission::Allow) => Ok(()),
@@ -273,7 +273,8 @@ pub(super) async fn end(shared: &Arc<Shared>, session: &Arc<Session>, close: &Cl
     let Some(handler) = &shared.handler else { return };
     let Author { principal, kind, alias } = &*session.author;
     let agent = conn.as_ref().and_then(|conn| conn.identity()).map_or("", |identity| identity.agent.as_str());
-    let peer = Peer { session: session.id, principal: *principal, kind: *kind, alias, address, agent };
+    let certificate = conn.as_ref().and_then(|conn| conn.certificate());
+    let peer = Peer { session: session.id, principal: *principal, kind: *kind, alias, address, agent, certificate };
     let limit = shared.config.handler_timeout;
     if shared.interests.leave {
         for member in rooms {

@@ -21,6 +21,8 @@ use crate::room::Author;
 use crate::rt::{self, Listener, Signal, TaskGroup};
 use crate::session::handshake::EVENT_OVERHEAD;
 use crate::store::{DynLog, Log, MemoryStore, Retention, StoreError};
+#[cfg(feature = "tls")]
+use crate::transport::tls::{Handshakes, Identity};
 
 /// What may be set.
 #[derive(Debug)]
@@ -55,6 +57,8 @@ pub struct ServerBuilder {
     tail_bytes: usize,
     log_bytes: usize,
     room_log_bytes: usize,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::transport::tls::ServerTls>,
 }
 
 impl Default for ServerBuilder {
@@ -82,6 +86,8 @@ impl Default for ServerBuilder {
             tail_bytes: 64 << 20,
             log_bytes: 256 << 20,
             room_log_bytes: 4 << 20,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 }
@@ -200,6 +206,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Speak TLS on the socket, and nothing else: who doesn't is told so. Default: no TLS. Streams of the application's
+    /// ([`ServerHandle::serve_connection`](super::ServerHandle::serve_connection)) are served as they are.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: crate::transport::tls::ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Where rooms and what must outlive the process are kept. Default: a [`MemoryStore`], which ends with it.
     pub fn store(mut self, store: impl Log) -> Self {
         self.store = Some(Arc::new(store));
@@ -295,6 +309,8 @@ impl ServerBuilder {
             engine: TaskGroup::default(),
             stop: Stop::default(),
             app: Arc::new(app),
+            #[cfg(feature = "tls")]
+            tls: self.tls.map(|tls| Handshakes::new(Identity::new(tls))),
             config: self.config,
         });
         attach::restore(&shared, snapshot);
@@ -307,6 +323,8 @@ impl ServerBuilder {
         if shared.config.retention != Retention::ALL {
             shared.engine.spawn(sweeper::trim(Arc::clone(&shared)));
         }
+        #[cfg(feature = "tls")]
+        shared.engine.spawn(super::tls::watch(Arc::clone(&shared)));
         for shard in 0..shared.flushes.len() {
             shared.engine.spawn(flusher::run(Arc::clone(&shared), shard));
         }

@@ -15,8 +15,10 @@ use crate::handler::Peer;
 use crate::id::{RoomId, SessionId};
 use crate::protocol::{self, Code, Message};
 use crate::room::Chunk;
-use crate::rt::{Signal, Socket};
+use crate::rt::Signal;
 use crate::session::heartbeat::Vitals;
+use crate::transport::stranger::Stranger;
+use crate::transport::{Certificate, Socket};
 
 /// A connection.
 #[derive(Debug)]
@@ -78,6 +80,8 @@ pub(super) enum Farewell {
     Error,
     /// Nothing: it said goodbye itself.
     Heard,
+    /// The same, in the language of a peer that doesn't speak chatnet.
+    Foreign(Stranger),
     /// Nothing: it is gone.
     None,
 }
@@ -99,7 +103,7 @@ impl Close {
     pub(super) fn ends_session(&self) -> bool {
         match self.farewell {
             Farewell::Bye | Farewell::Error => self.retry_after_ms.is_none(),
-            Farewell::Heard => true,
+            Farewell::Heard | Farewell::Foreign(_) => true,
             Farewell::None => false,
         }
     }
@@ -189,6 +193,7 @@ impl Conn {
             alias: &author.alias,
             address: self.address,
             agent,
+            certificate: self.certificate(),
         })
     }
 
@@ -197,6 +202,14 @@ impl Conn {
         let Some(identity) = self.identity() else { return Vec::new() };
         let rooms = identity.session.rooms.lock();
         rooms.iter().filter(|member| std::ptr::eq(&*member.conn, self)).cloned().collect()
+    }
+
+    /// What the peer has proved to be.
+    pub(super) fn certificate(&self) -> Option<&Certificate> {
+        match &self.link {
+            Link::Socket(socket) => socket.certificate(),
+            Link::Stream(_) => None,
+        }
     }
 
     pub(super) fn member(&self, room: RoomId) -> Option<Arc<Member>> {
@@ -212,6 +225,11 @@ impl Conn {
     /// Put a control frame into the queue; [`kick`](Self::kick) sends it.
     pub(super) fn queue<M: Message>(&self, message: &M) {
         protocol::encode(message, &mut self.queue.lock().control);
+    }
+
+    /// Say something to a peer that doesn't speak chatnet.
+    pub(super) fn queue_foreign(&self, stranger: Stranger) {
+        self.queue.lock().control.extend(stranger.answer());
     }
 
     /// Put presence frames into the queue, unless too much waits there already.
@@ -316,7 +334,14 @@ impl Conn {
         sink: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> Pumped {
         let mut written = Written::default();
-        let pumped = output.round(self.session(), &self.queue, fresh, sink, &mut written);
+        let mut pumped = output.round(self.session(), &self.queue, fresh, sink, &mut written);
+        if let Link::Socket(socket) = &self.link {
+            // What TLS has taken and the kernel hasn't is still to be written: nobody is done before that.
+            if matches!(pumped, Pumped::Idle) && socket.is_behind() && output.block() {
+                pumped = Pumped::Blocked;
+            }
+            written.bytes += usize::from(written.bytes == 0 && socket.has_moved());
+        }
         if written.bytes > 0 || matches!(pumped, Pumped::Blocked) {
             self.pulse.wrote(written.bytes, matches!(pumped, Pumped::Blocked), shared.clock.now());
             shared.counters.bytes_out.fetch_add(written.bytes as u64, Ordering::Relaxed);
@@ -361,7 +386,8 @@ impl Conn {
     /// Whether everything that waits has been written.
     pub(super) fn is_drained(&self) -> bool {
         let pending = self.output.lock().pending();
-        pending == 0 && self.queue.lock().control.is_empty()
+        let behind = matches!(&self.link, Link::Socket(socket) if socket.is_behind());
+        pending == 0 && !behind && self.queue.lock().control.is_empty()
     }
 
     /// The session has ended: finish the frame that is begun, then control, and nothing of a room.

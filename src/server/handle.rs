@@ -54,7 +54,7 @@ impl ServerHandle {
         Self { shared }
     }
 
-    fn running(&self) -> Result<&Arc<Shared>, HandleError> {
+    pub(super) fn running(&self) -> Result<&Arc<Shared>, HandleError> {
         if self.shared.stop.is_stopped() { Err(HandleError::Stopped) } else { Ok(&self.shared) }
     }
 
@@ -178,6 +178,8 @@ impl ServerHandle {
             published: get(&c.published),
             refused: get(&c.refused),
             skipped: get(&c.skipped),
+            tls_handshakes: get(&c.handshakes),
+            tls_resumed: get(&c.resumed),
             bytes_in: get(&c.bytes_in),
             bytes_out: get(&c.bytes_out),
         })
@@ -338,9 +340,13 @@ pub struct Counters {
     pub refused: u64,
     /// Events that readers were told they had missed.
     pub skipped: u64,
-    /// Bytes read.
+    /// TLS handshakes that were completed.
+    pub tls_handshakes: u64,
+    /// Those of them that resumed an earlier session.
+    pub tls_resumed: u64,
+    /// Bytes read, as they are inside TLS.
     pub bytes_in: u64,
-    /// Bytes written.
+    /// Bytes written, as they are inside TLS.
     pub bytes_out: u64,
 }
 
@@ -362,6 +368,10 @@ pub enum HandleError {
     Text(String),
     /// The store failed; the event isn't kept.
     Store(String),
+    /// The server doesn't speak TLS.
+    NoTls,
+    /// The new certificate can't be used; the old one stays.
+    Certificate(String),
 }
 
 impl fmt::Display for HandleError {
@@ -375,6 +385,8 @@ impl fmt::Display for HandleError {
             Self::TooManyRooms => f.write_str("the server has as many rooms as it may; raise `max_rooms`"),
             Self::Full => f.write_str("the server has as many connections as it may; raise `max_connections`"),
             Self::Text(why) | Self::Store(why) => f.write_str(why),
+            Self::NoTls => f.write_str("the server does not speak TLS; give its builder a `tls`"),
+            Self::Certificate(why) => write!(f, "{why}; the old certificate stays"),
         }
     }
 }

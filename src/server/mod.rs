@@ -41,6 +41,8 @@ mod rooms;
 mod session;
 mod shared;
 mod sweeper;
+#[cfg(feature = "tls")]
+mod tls;
 mod writer;
 
 use std::net::SocketAddr;

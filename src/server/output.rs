@@ -303,6 +303,12 @@ impl Output {
         }
     }
 
+    /// The transport has something left to do before it takes more. False if it is broken.
+    pub(super) fn block(&mut self) -> bool {
+        self.blocked |= !self.failed;
+        self.blocked
+    }
+
     /// The transport may take something again.
     pub(super) fn unblock(&mut self) {
         self.blocked = false;

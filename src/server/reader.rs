@@ -20,6 +20,7 @@ use crate::protocol::frame::{self, Frame, MAX_HANDSHAKE_BODY};
 use crate::protocol::message::{Bye, ErrorReply, Kind};
 use crate::rt;
 use crate::session::handshake::Handshake;
+use crate::transport::{Socket, stranger};
 
 /// One read's buffer, shared by all connections of a thread: an idle connection owns none.
 const READ_BYTES: usize = 64 * 1024;
@@ -223,8 +224,13 @@ impl Reader {
                     }
                 }
                 Err(e) => {
-                    let stranger = self.handshake.is_some() && frame::stranger(&e.head).is_some();
-                    let code = if stranger { Code::NOT_CHATNET } else { Code::FRAME_TOO_LONG };
+                    let greeting = self.handshake.is_some();
+                    if let Some(stranger) = stranger::at_plaintext(&e.head).filter(|_| greeting) {
+                        let farewell = Farewell::Foreign(stranger);
+                        break Flow::Close(Close { farewell, ..Close::error(stranger.code(), stranger.text()) });
+                    }
+                    let known = greeting && frame::stranger(&e.head).is_some();
+                    let code = if known { Code::NOT_CHATNET } else { Code::FRAME_TOO_LONG };
                     break Flow::Close(Close::error(code, e.to_string()));
                 }
             }
@@ -282,6 +288,7 @@ impl Reader {
                 let (request, suggestion) = (None, None);
                 self.conn.queue(&ErrorReply { code, text, request, fatal: true, retry_after_ms, suggestion });
             }
+            Farewell::Foreign(stranger) => self.conn.queue_foreign(stranger),
             Farewell::Heard | Farewell::None => {}
         }
         self.conn.kick(&self.shared);
@@ -309,9 +316,9 @@ impl Reader {
     }
 
     /// End a socket: let it take the goodbye, and close it without a reset.
-    async fn end(mut self, close: Close, socket: &rt::Socket) {
+    async fn end(mut self, close: Close, socket: &Socket) {
         self.leave(&close).await;
-        if matches!(close.farewell, Farewell::Bye | Farewell::Error) {
+        if matches!(close.farewell, Farewell::Bye | Farewell::Error | Farewell::Foreign(_)) {
             let told = async {
                 while !self.conn.is_drained() {
                     if socket.writable().await.is_err() {
@@ -323,15 +330,20 @@ impl Reader {
                 }
             };
             let _ = rt::timeout(LINGER, told).await;
-            socket.shutdown(Shutdown::Write);
-            let _ = rt::timeout(DRAIN, drain(socket)).await;
+            linger(socket).await;
         }
         self.conn.with_output(|output| output.fail());
         socket.shutdown(Shutdown::Both);
     }
 }
 
-async fn drain(socket: &rt::Socket) {
+/// Close a socket that was told goodbye, without a reset that would take the goodbye away.
+pub(super) async fn linger(socket: &Socket) {
+    socket.shutdown(Shutdown::Write);
+    let _ = rt::timeout(DRAIN, drain(socket)).await;
+}
+
+async fn drain(socket: &Socket) {
     let mut left = DRAIN_BYTES;
     while left > 0 && socket.readable().await.is_ok() {
         match BUFFER.with_borrow_mut(|buffer| socket.try_read(buffer)) {

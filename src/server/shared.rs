@@ -34,6 +34,8 @@ pub(super) struct Shared {
     /// Committer, flushers, sweeper: what serves them.
     pub(super) engine: TaskGroup,
     pub(super) stop: Stop,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<crate::transport::tls::Handshakes>,
     /// The author of what the application publishes.
     pub(super) app: Arc<Author>,
     /// The connection of members that have none.
@@ -100,6 +102,8 @@ pub(super) struct Counts {
     pub(super) published: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) skipped: AtomicU64,
+    pub(super) handshakes: AtomicU64,
+    pub(super) resumed: AtomicU64,
     pub(super) bytes_in: AtomicU64,
     pub(super) bytes_out: AtomicU64,
 }
