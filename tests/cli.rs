@@ -94,7 +94,7 @@ struct Server {
 }
 
 fn server() -> Server {
-    let program = start(env!("CARGO_BIN_EXE_chatnet-server"), &["--host", "127.0.0.1", "--port", "0"]);
+    let program = start(env!("CARGO_BIN_EXE_chatnet-server"), &["--host", "127.0.0.1", "--port", "0", "--plaintext"]);
     let line = program.line();
     let port = line.strip_prefix("listening on 127.0.0.1:").expect("the first line says where").to_owned();
     Server { program, port }
@@ -102,7 +102,7 @@ fn server() -> Server {
 
 impl Server {
     fn chatnet(&self, args: &[&str]) -> Program {
-        start(env!("CARGO_BIN_EXE_chatnet"), &[&["--port", &self.port], args].concat())
+        start(env!("CARGO_BIN_EXE_chatnet"), &[&["--plaintext", "--port", &self.port], args].concat())
     }
 
     fn json(&self, name: &str) -> Program {
@@ -221,7 +221,7 @@ fn each_failure_has_its_exit_code_and_says_what_to_do() {
     let _ada = server.json("ada");
     let mut usage = start(env!("CARGO_BIN_EXE_chatnet"), &["--port", "x"]);
     assert_eq!(usage.child.wait().unwrap().code(), Some(2));
-    let mut nobody = start(env!("CARGO_BIN_EXE_chatnet"), &["--port", "1"]);
+    let mut nobody = start(env!("CARGO_BIN_EXE_chatnet"), &["--plaintext", "--port", "1"]);
     assert_eq!(nobody.child.wait().unwrap().code(), Some(3));
     assert!(nobody.stderr().contains("is a server running there?"));
     let mut taken = server.chatnet(&["--name", "ada"]);
@@ -273,10 +273,11 @@ fn a_signal_says_goodbye_and_a_second_one_ends_at_once() {
 #[test]
 fn the_server_says_what_is_wrong_and_logs_who_but_not_what() {
     let mut server = server();
-    let mut second = start(env!("CARGO_BIN_EXE_chatnet-server"), &["--host", "127.0.0.1", "--port", &server.port]);
+    let mut second =
+        start(env!("CARGO_BIN_EXE_chatnet-server"), &["--host", "127.0.0.1", "--plaintext", "--port", &server.port]);
     assert_eq!(second.child.wait().unwrap().code(), Some(3));
     assert!(second.stderr().contains("in use by another program"));
-    let mut bad = start(env!("CARGO_BIN_EXE_chatnet-server"), &["--heartbeat", "0"]);
+    let mut bad = start(env!("CARGO_BIN_EXE_chatnet-server"), &["--plaintext", "--heartbeat", "0"]);
     assert_eq!(bad.child.wait().unwrap().code(), Some(3));
     assert!(bad.stderr().contains("heartbeat is out of range"));
     let mut ada = server.json("ada");
@@ -298,7 +299,7 @@ fn on_a_terminal_it_is_a_line_interface() {
     let server = server();
     let mut ada = server.json("ada");
     // `script` gives the program a terminal of its own.
-    let command = format!("{} --port {} --name bob", env!("CARGO_BIN_EXE_chatnet"), server.port);
+    let command = format!("{} --plaintext --port {} --name bob", env!("CARGO_BIN_EXE_chatnet"), server.port);
     let mut bob = start("script", &["-qec", &command, "/dev/null"]);
     ada.event("joined");
     ada.say("hello terminal");

@@ -1,5 +1,8 @@
 //! The command line of `chatnet`.
 
+use std::path::PathBuf;
+
+use chatnet::transport::Fingerprint;
 use structopt::StructOpt;
 use structopt::clap::AppSettings;
 
@@ -8,6 +11,11 @@ use structopt::clap::AppSettings;
 /// On a terminal: type a line and press Enter; /help shows the commands. With stdin or stdout elsewhere, or with
 /// --plain: one line in is one message, events come out as lines. With --json: events come out as JSON, one object a
 /// line.
+///
+/// The connection is encrypted, and the server is made sure of in this order: its key is the one of --fingerprint, or
+/// the one that is remembered for its host and port; or a certificate authority vouches for its name, which is
+/// remembered too; or this is the first contact. Then, on a terminal, the fingerprint is shown and you are asked;
+/// without one, --fingerprint or --accept-new is needed. A server on this machine is remembered without a question.
 #[derive(Debug, Clone, StructOpt)]
 #[structopt(
     name = "chatnet",
@@ -32,6 +40,22 @@ pub(crate) struct Args {
     #[structopt(long, value_name = "ROOM")]
     pub(crate) room: Option<String>,
 
+    /// The server's fingerprint, as it prints it when it starts: refuse any other
+    #[structopt(long, value_name = "sha256:…")]
+    pub(crate) fingerprint: Option<Fingerprint>,
+
+    /// Remember a server that is not known yet, without asking
+    #[structopt(long)]
+    pub(crate) accept_new: bool,
+
+    /// Certificate authorities to trust instead of the system's (PEM)
+    #[structopt(long, value_name = "FILE", parse(from_os_str))]
+    pub(crate) tls_ca: Option<PathBuf>,
+
+    /// Speak no TLS: everybody on the way can read and change what is said
+    #[structopt(long, conflicts_with_all = &["fingerprint", "accept-new", "tls-ca"])]
+    pub(crate) plaintext: bool,
+
     /// Plain lines, also on a terminal
     #[structopt(long, conflicts_with = "json")]
     pub(crate) plain: bool,
@@ -47,4 +71,17 @@ pub(crate) struct Args {
     /// What is logged on stderr: error, warn, info, debug, trace
     #[structopt(long, env = "CHATNET_LOG", default_value = "error", value_name = "LEVEL")]
     pub(crate) log: String,
+
+    #[structopt(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Clone, StructOpt)]
+pub(crate) enum Command {
+    /// Forget a server's key, so that its next one is accepted like a new server's
+    Forget {
+        /// The server; without a port, all that are remembered of the host
+        #[structopt(value_name = "HOST[:PORT]")]
+        server: String,
+    },
 }

@@ -4,10 +4,11 @@ mod args;
 mod input;
 mod output;
 mod session;
+mod trust;
 
 use std::io::IsTerminal;
 
-use args::Args;
+use args::{Args, Command};
 use input::Rules;
 use output::{Format, Output};
 use structopt::StructOpt;
@@ -31,6 +32,9 @@ fn main() {
             eprintln!("chatnet: --log {}: {e}; try error, warn, info, debug or trace", args.log);
             std::process::exit(2);
         }
+    }
+    if let Some(Command::Forget { server }) = &args.command {
+        std::process::exit(trust::forget(server));
     }
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let format = match (args.json, args.plain || !terminal) {

@@ -25,6 +25,12 @@ pub(crate) enum Own<'a> {
     },
     /// A line of the program's own: an answer to a command.
     Info(&'a str),
+    /// A server that isn't known yet, and whether it is remembered from now on.
+    FirstContact {
+        server: &'a str,
+        fingerprint: &'a str,
+        accepted: bool,
+    },
     /// Names in a room.
     Who {
         room: &'a str,
@@ -49,6 +55,11 @@ impl Output {
     /// False once nobody reads any more.
     pub(crate) fn is_open(&self) -> bool {
         !self.broken
+    }
+
+    /// Whether a person reads this and can be asked.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.format == Format::Terminal
     }
 
     pub(crate) fn flush(&mut self) {
@@ -81,7 +92,18 @@ impl Output {
             (Format::Json, Own::Who { room, aliases }) => {
                 json!({"event": "who", "room": room, "aliases": aliases}).to_string()
             }
-            (_, Own::State(_)) => return,
+            (Format::Json, Own::FirstContact { server, fingerprint, accepted }) => json!({
+                "event": "first_contact", "server": server, "fingerprint": fingerprint, "accepted": accepted,
+            })
+            .to_string(),
+            (_, Own::State(_) | Own::FirstContact { accepted: false, .. }) => return,
+            (Format::Plain, Own::FirstContact { server, fingerprint, .. }) => {
+                // Not among the messages, which a script reads.
+                return eprintln!("chatnet: first contact with {server}; remembered its fingerprint {fingerprint}");
+            }
+            (_, Own::FirstContact { server, fingerprint, .. }) => {
+                format!("* first contact with {server}; remembered its fingerprint\n  {fingerprint}")
+            }
             (_, Own::Error { message, .. }) => format!("! {}", display_line(message)),
             (_, Own::Info(text)) => marked(&display_text(text)),
             (_, Own::Who { room, aliases }) => {

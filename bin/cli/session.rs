@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::args::Args;
 use crate::input::{Action, HELP};
 use crate::output::{Output, Own};
+use crate::trust;
 
 /// Why the program ends, as its exit code; `docs` in args.rs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +29,6 @@ pub(crate) async fn run(
 ) -> (Exit, Option<String>) {
     output.own(&Own::State("connecting"));
     output.flush();
-    let host = if args.host.contains(':') && !args.host.starts_with('[') {
-        format!("[{}]", args.host)
-    } else {
-        args.host.clone()
-    };
     let mut builder = Client::builder();
     if let Some(name) = &args.name {
         builder = builder.alias(name);
@@ -40,7 +36,7 @@ pub(crate) async fn run(
     if let Some(room) = &args.room {
         builder = builder.room(room);
     }
-    let (client, events) = match builder.connect(format!("{host}:{}", args.port)).await {
+    let (client, events) = match trust::connect(args, builder, &mut actions, output).await {
         Ok(connected) => connected,
         Err(e) => return could_not_connect(output, &e),
     };
@@ -54,11 +50,11 @@ fn could_not_connect(output: &mut Output, e: &ConnectError) -> (Exit, Option<Str
         ConnectError::Refused { code, .. } => (code.name(), Exit::Refused),
         ConnectError::Alias(_) => ("alias_invalid", Exit::Refused),
         ConnectError::Room(_) => ("room_name_invalid", Exit::Refused),
-        _ => ("connect_failed", Exit::Connect),
+        e => (trust::code(e).unwrap_or("connect_failed"), Exit::Connect),
     };
     let message = match e {
         ConnectError::Refused { suggestion: Some(free), .. } => format!("{e}; try --name '{free}'"),
-        _ => e.to_string(),
+        _ => trust::explain(e).unwrap_or_else(|| e.to_string()),
     };
     output.own(&Own::Error { code, message: &message });
     output.own(&Own::State("closed"));

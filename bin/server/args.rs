@@ -1,12 +1,18 @@
 //! The command line of `chatnet-server`.
 
+use std::path::PathBuf;
+
 use structopt::StructOpt;
 use structopt::clap::AppSettings;
 
 /// A chat server: rooms as logs, nothing lost, bounded memory.
 ///
-/// Prints `listening on ADDR:PORT` as its first line, then serves until SIGINT or SIGTERM. On the first of these it
-/// says goodbye to its clients and exits with 0; on a second one it exits at once.
+/// Prints `listening on ADDR:PORT` as its first line and, with TLS, `fingerprint sha256:…` as its second, then serves
+/// until SIGINT or SIGTERM. On the first of these it says goodbye to its clients and exits with 0; on a second one it
+/// exits at once. SIGHUP reads the certificate's files again; they are read again too when they change.
+///
+/// Without flags it speaks TLS, with a certificate of its own: made at the first start, kept in the data directory,
+/// renewed with the same key. Clients remember the key's fingerprint.
 #[derive(Debug, StructOpt)]
 #[structopt(name = "chatnet-server", global_settings = &[AppSettings::ColorNever, AppSettings::DeriveDisplayOrder])]
 pub(crate) struct Args {
@@ -17,6 +23,23 @@ pub(crate) struct Args {
     /// Port to listen at; 0 picks a free one
     #[structopt(long, default_value = "50000", value_name = "PORT")]
     pub(crate) port: u16,
+
+    /// Directory for the server's own files, readable by its owner only [default: ~/.local/share/chatnet-server, or
+    /// what the platform has instead]
+    #[structopt(long, value_name = "DIR", parse(from_os_str))]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// Certificate chain to show (PEM) instead of the server's own
+    #[structopt(long, value_name = "FILE", requires = "tls-key", parse(from_os_str))]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// Private key of --tls-cert (PEM)
+    #[structopt(long, value_name = "FILE", requires = "tls-cert", parse(from_os_str))]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Speak no TLS: everybody on the way can read and change what is said
+    #[structopt(long, conflicts_with_all = &["tls-cert", "tls-key"])]
+    pub(crate) plaintext: bool,
 
     /// Name that clients show
     #[structopt(long, default_value = "chatnet", value_name = "NAME")]

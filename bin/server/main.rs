@@ -1,6 +1,8 @@
 //! `chatnet-server`: the library's server as a program.
 
 mod args;
+mod certificate;
+mod data_dir;
 #[cfg(unix)]
 mod descriptors;
 
@@ -12,8 +14,11 @@ use std::time::Duration;
 use args::Args;
 use async_signal::{Signal, Signals};
 use async_std::task;
+use certificate::Own;
+use chatnet::transport::tls::ServerTls;
 use chatnet::{Server, ServerHandle};
 use futures::StreamExt;
+use futures::future::{Either, select};
 use structopt::StructOpt;
 use tracing_subscriber::EnvFilter;
 
@@ -57,26 +62,72 @@ async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     } else {
         args.host.clone()
     };
-    let server = Server::builder()
-        .name(args.name)
-        .heartbeat(seconds(args.heartbeat))
-        .max_connections(args.max_connections)
-        .bind(format!("{host}:{}", args.port))
-        .await?;
+    let (tls, own) = tls(&args)?;
+    let mut builder =
+        Server::builder().name(args.name).heartbeat(seconds(args.heartbeat)).max_connections(args.max_connections);
+    if let Some(tls) = tls {
+        builder = builder.tls(tls);
+    }
+    let server = builder.bind(format!("{host}:{}", args.port)).await?;
     // Before the first line: who waits for that line may signal at once.
     let signals = Signals::new([Signal::Int, Signal::Term])?;
+    let hangups = Signals::new([Signal::Hup])?;
     if let Some(addr) = server.local_addr() {
-        writeln!(std::io::stdout(), "listening on {addr}")?;
+        let mut lines = format!("listening on {addr}\n");
+        if let Some(fingerprint) = server.handle().fingerprint() {
+            lines += &format!("fingerprint {fingerprint}\n");
+        }
+        std::io::stdout().write_all(lines.as_bytes())?;
         std::io::stdout().flush()?;
-        if !is_loopback(addr.ip()) {
-            tracing::warn!("anybody who reaches {addr} can take part, unencrypted; --host 127.0.0.1 keeps it private");
+        match (is_loopback(addr.ip()), args.plaintext) {
+            (true, _) => {}
+            (false, true) => tracing::warn!(
+                "--plaintext: whatever is said goes over the network unencrypted; everybody on the way can read and \
+                 change it, and anybody who reaches {addr} can take part. Leave --plaintext out for TLS, or keep it to \
+                 this machine with --host 127.0.0.1"
+            ),
+            (false, false) => {
+                tracing::warn!("anybody who reaches {addr} can take part; --host 127.0.0.1 keeps it private");
+            }
         }
     }
+    let looking = task::spawn(look_after(server.handle(), own, hangups));
     let stopping = task::spawn(stop(server.handle(), signals, seconds(args.drain)));
     server.serve().await;
     stopping.cancel().await;
+    looking.cancel().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What the server shows; and its own certificate, if it is that.
+fn tls(args: &Args) -> Result<(Option<ServerTls>, Option<Own>), Box<dyn std::error::Error>> {
+    if args.plaintext {
+        return Ok((None, None));
+    }
+    if let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) {
+        return Ok((Some(ServerTls::pem_files(certificate, key)?), None));
+    }
+    let own = Own::new(&data_dir::open(args.data_dir.as_deref())?, &args.host);
+    Ok((Some(own.ready()?), Some(own)))
+}
+
+/// Renew the server's own certificate in time, and read the files again when it is asked to.
+async fn look_after(handle: ServerHandle, own: Option<Own>, mut hangups: Signals) {
+    loop {
+        let look = task::sleep(certificate::LOOK);
+        futures::pin_mut!(look);
+        if let Either::Left((Some(Ok(_)), _)) = select(hangups.next(), look).await {
+            // The outcome is in the log.
+            let _ = handle.reload_tls().await;
+            continue;
+        }
+        if let Some(own) = own.clone()
+            && let Err(e) = task::spawn_blocking(move || own.look().map_err(|e| e.to_string())).await
+        {
+            tracing::error!("the certificate can't be renewed: {e}");
+        }
+    }
 }
 
 fn is_loopback(ip: IpAddr) -> bool {

@@ -8,10 +8,9 @@ use super::event::CloseReason;
 use crate::protocol::Code;
 use crate::text::NameError;
 #[cfg(feature = "tls")]
-use crate::{
-    transport::{Fingerprint, tls::CertificateProblem},
-    trust::ServerAddr,
-};
+use crate::transport::{Fingerprint, tls::CertificateProblem};
+#[cfg(feature = "tls")]
+use crate::trust::ServerAddr;
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -109,6 +108,12 @@ impl ConnectError {
     pub(super) fn at(self, addr: &str) -> Self {
         match self {
             Self::Refused { code: Code::TLS_REQUIRED, .. } => Self::TlsRequired { addr: addr.to_owned() },
+            // In TLS 1.3 a server looks at the client's certificate when the client has begun to speak already.
+            #[cfg(feature = "tls")]
+            Self::Closed(CloseReason::Io(e)) => match crate::transport::tls::refused(&e) {
+                Some(why) => Self::Tls { server: addr.to_owned(), why },
+                None => Self::Closed(CloseReason::Io(e)),
+            },
             other => other,
         }
     }

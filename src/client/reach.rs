@@ -4,10 +4,9 @@ use super::error::ConnectError;
 use crate::rt::{self, ClientSocket};
 use crate::transport::ClientStream;
 #[cfg(feature = "tls")]
-use crate::{
-    transport::tls::{ClientTls, Failure, TlsStream},
-    trust::{Basis, ServerAddr, Trust, TrustError},
-};
+use crate::transport::tls::{ClientTls, Failure, TlsStream};
+#[cfg(feature = "tls")]
+use crate::trust::{Basis, ServerAddr, Trust, TrustError};
 
 /// How a client makes sure whom it talks to.
 #[derive(Debug, Clone, Default)]
@@ -107,7 +106,7 @@ fn failed(failure: Failure, server: &ServerAddr) -> ConnectError {
         Failure::NotTls => ConnectError::NoTls { addr: name },
         Failure::Stranger(what) => ConnectError::NotChatnet { addr: name, what },
         Failure::Certificate(problem) => ConnectError::Certificate { server: server.clone(), problem },
-        Failure::ClientCertificate(why) | Failure::Other(why) => ConnectError::Tls { server: name, why },
+        Failure::Other(why) => ConnectError::Tls { server: name, why },
         Failure::Refused { code, text, retry_after_ms } => {
             ConnectError::Refused { code, text, suggestion: None, retry_after_ms }
         }

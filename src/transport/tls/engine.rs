@@ -17,6 +17,10 @@ pub(super) const SEAL_BYTES: usize = 64 * 1024;
 /// What four records add to it, TLS 1.2's included; a key update goes before them at most.
 const SEAL_OVERHEAD: usize = 512;
 
+/// The most that is kept of what was read, in bytes: a handshake's longest message (a chain of certificates), and a
+/// read behind it.
+const CARRY_BYTES: usize = 128 * 1024;
+
 /// One side of a TLS connection.
 pub(super) struct Engine {
     session: Session,
@@ -24,6 +28,8 @@ pub(super) struct Engine {
     carry: Vec<u8>,
     handshaking: bool,
     peer_closed: bool,
+    /// It must not be asked again.
+    failed: bool,
 }
 
 enum Session {
@@ -110,7 +116,7 @@ impl Engine {
     }
 
     fn new(session: Session) -> Self {
-        Self { session, carry: Vec::new(), handshaking: true, peer_closed: false }
+        Self { session, carry: Vec::new(), handshaking: true, peer_closed: false, failed: false }
     }
 
     /// Whether application data can't be sent yet.
@@ -131,6 +137,9 @@ impl Engine {
         plain: &mut Vec<u8>,
         cipher: &mut Vec<u8>,
     ) -> Result<(), rustls::Error> {
+        if self.failed {
+            return Err(rustls::Error::General("the connection has failed".into()));
+        }
         if self.carry.is_empty() {
             let mut used = 0;
             let result = self.process(read, &mut used, plain, cipher);
@@ -138,6 +147,10 @@ impl Engine {
             return result;
         }
         self.carry.extend_from_slice(read);
+        if self.carry.len() > CARRY_BYTES {
+            self.failed = true;
+            return Err(rustls::Error::General("a message of the handshake is too long".into()));
+        }
         let (mut carry, mut used) = (std::mem::take(&mut self.carry), 0);
         let result = self.process(&mut carry, &mut used, plain, cipher);
         if used < carry.len() {
@@ -161,11 +174,23 @@ impl Engine {
                 Ok(Step::Again) => {}
                 Ok(Step::Rest) => return Ok(()),
                 Err(e) => {
-                    // The alert waits to be encoded.
-                    while let (_, Ok(Step::Again)) = self.step(&mut [], plain, cipher) {}
+                    self.failed = true;
+                    // The alert waits to be encoded. rustls remembers places in the buffer: it has to be the same one.
+                    // And it mustn't be asked for more than that: it would find the error again.
+                    while self.has_to_say() {
+                        let (discard, _) = self.step(&mut incoming[*used..], plain, cipher);
+                        *used += discard;
+                    }
                     return Err(e);
                 }
             }
+        }
+    }
+
+    fn has_to_say(&self) -> bool {
+        match &self.session {
+            Session::Server(session) => session.wants_write(),
+            Session::Client(session) => session.wants_write(),
         }
     }
 
@@ -218,6 +243,9 @@ impl Engine {
         mut room: usize,
         mut write: impl FnMut(Traffic<'_, '_>, &mut [u8]) -> Result<usize, EncryptError>,
     ) -> Result<(), rustls::Error> {
+        if self.failed {
+            return Err(rustls::Error::General("the connection has failed".into()));
+        }
         // Whatever the connection itself wants to say goes first. Nothing new can be in `carry`: it was looked at.
         let mut carry = std::mem::take(&mut self.carry);
         let (mut plain, mut used) = (Vec::new(), 0);

@@ -18,8 +18,6 @@ pub(crate) enum Failure {
     Stranger(&'static str),
     /// The server's certificate won't do.
     Certificate(CertificateProblem),
-    /// The server refuses this client's certificate, or wants one.
-    ClientCertificate(String),
     /// The server refused in its own words.
     Refused {
         code: Code,
@@ -106,26 +104,36 @@ impl CertificateProblem {
     }
 }
 
+/// What a server's alert means.
+fn alerted(alert: AlertDescription) -> String {
+    match alert {
+        AlertDescription::CertificateRequired => "the server wants a client certificate, and none was given".into(),
+        AlertDescription::UnknownCA
+        | AlertDescription::BadCertificate
+        | AlertDescription::CertificateExpired
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::AccessDenied
+        | AlertDescription::DecryptError => format!("the server refuses this client's certificate ({alert:?})"),
+        alert => format!("the server ended the handshake ({alert:?})"),
+    }
+}
+
+/// Why a server ended a connection by an alert, if that is what the error tells.
+pub(crate) fn refused(e: &io::Error) -> Option<String> {
+    match e.get_ref()?.downcast_ref()? {
+        rustls::Error::AlertReceived(alert) => Some(alerted(*alert)),
+        _ => None,
+    }
+}
+
 /// What an error of a client's handshake means; `first` is what the server said at first.
 pub(super) fn failure(e: rustls::Error, first: &[u8]) -> Failure {
     match e {
         rustls::Error::InvalidCertificate(problem) => Failure::Certificate(certificate_problem(problem)),
         rustls::Error::AlertReceived(alert) => match (stranger::behind_alert(first), alert) {
             (Some(told), _) if told.code == Code::TLS_NOT_SPOKEN => Failure::NotTls,
-            (_, AlertDescription::CertificateRequired) => {
-                Failure::ClientCertificate("the server wants a client certificate, and none was given".into())
-            }
-            (
-                _,
-                AlertDescription::UnknownCA
-                | AlertDescription::BadCertificate
-                | AlertDescription::CertificateExpired
-                | AlertDescription::CertificateUnknown
-                | AlertDescription::AccessDenied
-                | AlertDescription::DecryptError,
-            ) => Failure::ClientCertificate(format!("the server refuses this client's certificate ({alert:?})")),
             (_, AlertDescription::NoApplicationProtocol) => Failure::Stranger("a TLS server of another protocol"),
-            (_, alert) => Failure::Other(format!("the server ended the handshake ({alert:?})")),
+            (_, alert) => Failure::Other(alerted(alert)),
         },
         e @ (rustls::Error::InvalidMessage(_) | rustls::Error::InappropriateMessage { .. }) => {
             match (stranger::in_frame(first), crate::protocol::frame::stranger(first)) {

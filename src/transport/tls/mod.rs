@@ -25,7 +25,7 @@ pub use own::SelfSigned;
 pub use server::ServerTls;
 
 pub(crate) use client::{Authorities, Expected, authorities_file};
-pub(crate) use failure::Failure;
+pub(crate) use failure::{Failure, refused};
 pub(crate) use handshake::{Handshakes, Refusal};
 pub(crate) use server::Identity;
 pub(crate) use socket::TlsSocket;

@@ -130,8 +130,13 @@ impl ServerTls {
                 &loaded
             }
         };
-        let fingerprint = fingerprint(&pair.chain[0])
-            .map_err(|e| TlsError::Certificate(format!("the certificate can't be used: {e}")))?;
+        let fingerprint = fingerprint(&pair.chain[0]).map_err(|e| {
+            let file = match &source {
+                Source::Bytes(_) => "the certificate".to_owned(),
+                Source::Files { certificate, .. } => certificate.display().to_string(),
+            };
+            TlsError::Certificate(format!("{file} can't be used: {e}"))
+        })?;
         let config = Arc::new(config(pair, &clients)?);
         Ok(Self { source, clients, config, fingerprint })
     }

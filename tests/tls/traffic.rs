@@ -1,0 +1,171 @@
+//! What goes over the wire: everything, whatever its size, and nothing that can be read.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use async_std::task::block_on;
+use chatnet::{Client, Event, Events};
+use futures::StreamExt;
+
+use crate::certificates::{join, own};
+use crate::support::{PATIENCE, resident};
+
+/// Stands between a client and a server, and keeps what it sees.
+fn proxy(to: SocketAddr, seen: Arc<Mutex<Vec<u8>>>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for here in listener.incoming() {
+            let (here, there) = (here.unwrap(), TcpStream::connect(to).unwrap());
+            for (mut from, mut into) in [
+                (here.try_clone().unwrap(), there.try_clone().unwrap()),
+                (there.try_clone().unwrap(), here.try_clone().unwrap()),
+            ] {
+                let seen = Arc::clone(&seen);
+                thread::spawn(move || {
+                    let mut chunk = [0; 65536];
+                    while let Ok(n @ 1..) = from.read(&mut chunk) {
+                        seen.lock().unwrap().extend_from_slice(&chunk[..n]);
+                        if into.write_all(&chunk[..n]).is_err() {
+                            break;
+                        }
+                    }
+                    let _ = into.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+    addr
+}
+
+fn holds(seen: &[u8], word: &str) -> bool {
+    seen.windows(word.len()).any(|window| window == word.as_bytes())
+}
+
+async fn message(events: &mut Events) -> String {
+    loop {
+        match events.next().await.unwrap() {
+            Event::Message(message) => return message.text,
+            Event::Closed { reason } => panic!("{reason}"),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn whoever_listens_in_reads_neither_texts_nor_aliases() {
+    const WORDS: [&str; 5] = ["Rumpelstiltskin", "Scheherazade", "abracadabra", "secret-den", "lobby"];
+    let talk = |with_tls: bool| {
+        let (server, tls) = own();
+        let server = if with_tls { server } else { crate::support::TestServer::start() };
+        let seen = Arc::default();
+        let addr = proxy(server.addr, Arc::clone(&seen));
+        let builder = || if with_tls { Client::builder().tls(tls.clone()) } else { Client::builder() };
+        block_on(async {
+            let (one, _) = builder().alias(WORDS[0]).connect(addr).await.unwrap();
+            let (two, mut events) = builder().alias(WORDS[1]).connect(addr).await.unwrap();
+            one.room().unwrap().send(WORDS[2]).await.unwrap().await.unwrap();
+            assert_eq!(message(&mut events).await, WORDS[2]);
+            two.join(WORDS[3]).await.unwrap();
+        });
+        let seen = seen.lock().unwrap().clone();
+        WORDS.map(|word| holds(&seen, word))
+    };
+    assert_eq!(talk(true), [false; 5]);
+    // The test sees what there is to be seen.
+    assert_eq!(talk(false), [true; 5]);
+}
+
+#[test]
+fn texts_of_every_size_arrive_whole_and_in_order() {
+    let (server, tls) = own();
+    block_on(async {
+        let (ada, _) = join(Client::builder().tls(tls.clone()), &server, "ada").await;
+        let (_bob, mut events) = join(Client::builder().tls(tls), &server, "bob").await;
+        let room = ada.room().unwrap();
+        // Around the sizes of a record, of what is encrypted at once, and of the largest text.
+        let sizes = [0, 1, 100, 16_300, 16_383, 16_384, 16_385, 32_768, 65_000, 65_535, 65_536];
+        let sending = async {
+            for _ in 0..3 {
+                for size in sizes {
+                    drop(room.send("x".repeat(size)).await.unwrap());
+                }
+            }
+        };
+        let hearing = async {
+            for _ in 0..3 {
+                for size in sizes {
+                    assert_eq!(message(&mut events).await.len(), size);
+                }
+            }
+        };
+        futures::join!(sending, hearing);
+    });
+}
+
+#[test]
+fn a_reader_that_stalls_holds_nobody_up_and_gets_everything_when_it_reads_on() {
+    let (server, tls) = own();
+    let gate = Arc::new(Mutex::new(()));
+    let addr = stalling(server.addr, Arc::clone(&gate));
+    block_on(async {
+        let (ada, _) = join(Client::builder().tls(tls.clone()), &server, "ada").await;
+        let (_bob, mut events) = join(Client::builder().tls(tls.clone()), &server, "bob").await;
+        let (_slow, mut slow) = Client::builder().tls(tls).alias("slow").connect(addr).await.unwrap();
+        let room = ada.room().unwrap();
+        let memory = resident();
+        {
+            let _held = gate.lock().unwrap();
+            // 3 MiB: more than the kernel's buffers take, less than the room's log keeps.
+            for n in 0..100 {
+                room.send(format!("{n} {}", "x".repeat(30_000))).await.unwrap().await.unwrap();
+                assert!(message(&mut events).await.starts_with(&format!("{n} ")));
+            }
+        }
+        println!("{} KiB more while one stalled", resident().saturating_sub(memory) / 1024);
+        for n in 0..100 {
+            assert!(message(&mut slow).await.starts_with(&format!("{n} ")), "{n}");
+        }
+    });
+}
+
+/// Passes on what the server says only while the gate is open.
+fn stalling(to: SocketAddr, gate: Arc<Mutex<()>>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let (here, _) = listener.accept().unwrap();
+        let there = TcpStream::connect(to).unwrap();
+        let (mut from, mut into) = (here.try_clone().unwrap(), there.try_clone().unwrap());
+        thread::spawn(move || drop(std::io::copy(&mut from, &mut into)));
+        let (mut from, mut into) = (there, here);
+        let mut chunk = [0; 4096];
+        while let Ok(n @ 1..) = from.read(&mut chunk) {
+            drop(gate.lock().unwrap());
+            if into.write_all(&chunk[..n]).is_err() {
+                return;
+            }
+        }
+    });
+    addr
+}
+
+#[test]
+fn a_silent_connection_stays_by_heartbeats_alone() {
+    let tls = chatnet::transport::tls::ServerTls::self_signed(&["localhost".into()]).unwrap();
+    let client = chatnet::transport::tls::ClientTls::pinned(tls.fingerprint()).unwrap();
+    let server = crate::support::TestServer::with(|b| b.tls(tls).heartbeat(Duration::from_millis(100)));
+    block_on(async {
+        let (ada, mut events) = join(Client::builder().tls(client), &server, "ada").await;
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(1000) {
+            let event = async_std::future::timeout(Duration::from_millis(100), events.next()).await;
+            assert!(!matches!(event, Ok(Some(Event::Closed { .. }) | None)), "{event:?}");
+        }
+        assert!(begun.elapsed() < PATIENCE);
+        assert_eq!(ada.room().unwrap().send("x").await.unwrap().await.unwrap().seq.get(), 1);
+    });
+}
