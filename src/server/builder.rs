@@ -59,6 +59,8 @@ pub struct ServerBuilder {
     room_log_bytes: usize,
     #[cfg(feature = "tls")]
     tls: Option<crate::transport::tls::ServerTls>,
+    #[cfg(feature = "tls")]
+    max_unfinished_handshakes: usize,
 }
 
 impl Default for ServerBuilder {
@@ -88,6 +90,8 @@ impl Default for ServerBuilder {
             room_log_bytes: 4 << 20,
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "tls")]
+            max_unfinished_handshakes: 2048,
         }
     }
 }
@@ -214,6 +218,14 @@ impl ServerBuilder {
         self
     }
 
+    /// How many connections may leave their TLS handshake unfinished at once; one more, and the one that has for longest
+    /// is closed. Default: 2,048; each costs about 10 KiB.
+    #[cfg(feature = "tls")]
+    pub fn max_unfinished_handshakes(mut self, connections: usize) -> Self {
+        self.max_unfinished_handshakes = connections;
+        self
+    }
+
     /// Where rooms and what must outlive the process are kept. Default: a [`MemoryStore`], which ends with it.
     pub fn store(mut self, store: impl Log) -> Self {
         self.store = Some(Arc::new(store));
@@ -310,7 +322,7 @@ impl ServerBuilder {
             stop: Stop::default(),
             app: Arc::new(app),
             #[cfg(feature = "tls")]
-            tls: self.tls.map(|tls| Handshakes::new(Identity::new(tls))),
+            tls: self.tls.map(|tls| Handshakes::new(Identity::new(tls), self.max_unfinished_handshakes)),
             config: self.config,
         });
         attach::restore(&shared, snapshot);

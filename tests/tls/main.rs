@@ -7,6 +7,9 @@ mod support;
 
 mod certificates;
 mod clients;
+mod flood;
+#[path = "../support/flood.rs"]
+mod flood_tools;
 mod reload;
 mod strangers;
 mod traffic;

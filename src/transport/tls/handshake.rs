@@ -1,7 +1,7 @@
 //! Handshakes on a server: bounded, so that a flood of them costs the others little.
 //!
 //! Two bounds. Their computing (a third of a millisecond each) is done by a few at a time: between two of them
-//! everybody else's work gets its turn. And of connections that owe us an answer there are at most [`UNFINISHED`]: one more, and the one
+//! everybody else's work gets its turn. Of connections that owe us an answer there is a largest number: one more, and the one
 //! that has owed it longest is closed; an honest client answers within a round trip, so it is those who never meant to
 //! that go.
 
@@ -17,9 +17,6 @@ use super::socket::TlsSocket;
 use crate::rt::{self, Permits, Signal};
 use crate::transport::stranger::{self, Stranger};
 
-/// Connections whose handshake waits for the client, at most.
-const UNFINISHED: usize = 2048;
-
 /// What is read of a client at once before its handshake is done, in bytes: a `ClientHello` with room to spare.
 const READ_BYTES: usize = 4 * 1024;
 
@@ -31,7 +28,9 @@ const HANDSHAKE_RECORD: u8 = 0x16;
 pub(crate) struct Handshakes {
     identity: Identity,
     computing: Permits,
+    /// Connections whose handshake waits for the client, at most `unfinished`.
     waiting: Mutex<BTreeMap<u64, Arc<Signal>>>,
+    unfinished: usize,
     next: AtomicU64,
 }
 
@@ -49,10 +48,10 @@ pub(crate) enum Refusal {
 }
 
 impl Handshakes {
-    pub(crate) fn new(identity: Identity) -> Self {
+    pub(crate) fn new(identity: Identity, unfinished: usize) -> Self {
         // Half of the processors: the others' work always finds one.
         let computing = Permits::new((rt::parallelism() / 2).max(1));
-        Self { identity, computing, waiting: Mutex::default(), next: AtomicU64::new(0) }
+        Self { identity, computing, waiting: Mutex::default(), unfinished: unfinished.max(1), next: AtomicU64::new(0) }
     }
 
     pub(crate) fn identity(&self) -> &Identity {
@@ -152,7 +151,7 @@ impl<'a> Owing<'a> {
         let id = all.next.fetch_add(1, Ordering::Relaxed);
         let given_up = Arc::new(Signal::default());
         let mut waiting = all.waiting.lock();
-        if waiting.len() >= UNFINISHED
+        if waiting.len() >= all.unfinished
             && let Some((_, oldest)) = waiting.pop_first()
         {
             oldest.notify();
