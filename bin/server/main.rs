@@ -71,7 +71,8 @@ async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     let server = builder.bind(format!("{host}:{}", args.port)).await?;
     // Before the first line: who waits for that line may signal at once.
     let signals = Signals::new([Signal::Int, Signal::Term])?;
-    let hangups = Signals::new([Signal::Hup])?;
+    // A server without certificates has nothing to read again, and ends on a hangup like any program.
+    let hangups = if args.plaintext { None } else { Signals::new([Signal::Hup]).ok() };
     if let Some(addr) = server.local_addr() {
         let mut lines = format!("listening on {addr}\n");
         if let Some(fingerprint) = server.handle().fingerprint() {
@@ -91,11 +92,13 @@ async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
             }
         }
     }
-    let looking = task::spawn(look_after(server.handle(), own, hangups));
+    let looking = hangups.map(|hangups| task::spawn(look_after(server.handle(), own, hangups)));
     let stopping = task::spawn(stop(server.handle(), signals, seconds(args.drain)));
     server.serve().await;
     stopping.cancel().await;
-    looking.cancel().await;
+    if let Some(looking) = looking {
+        looking.cancel().await;
+    }
     tracing::info!("stopped");
     Ok(())
 }
