@@ -322,7 +322,9 @@ impl ServerBuilder {
             stop: Stop::default(),
             app: Arc::new(app),
             #[cfg(feature = "tls")]
-            tls: self.tls.map(|tls| Handshakes::new(Identity::new(tls), self.max_unfinished_handshakes)),
+            tls: self.tls.map(|tls| {
+                Handshakes::new(Identity::new(tls), self.max_unfinished_handshakes, self.config.handshake_timeout)
+            }),
             config: self.config,
         });
         attach::restore(&shared, snapshot);

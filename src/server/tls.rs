@@ -52,7 +52,7 @@ pub(super) async fn shake_hands(
             linger(&Socket::Tcp(socket)).await;
         }
         Refusal::Crowded => {
-            tracing::warn!(%address, "connection closed: too many handshakes are unfinished, and this one for longest");
+            tracing::warn!(%address, "connection closed: more TLS handshakes are begun than this server can finish");
         }
         Refusal::Gone(e) => tracing::debug!(%address, "connection closed during its TLS handshake: {e}"),
     }

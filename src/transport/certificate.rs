@@ -102,7 +102,7 @@ mod tests {
         let text = fingerprint.to_string();
         assert_eq!(text.parse(), Ok(fingerprint));
         assert_eq!(text.to_uppercase().parse(), Ok(fingerprint));
-        let pairs: Vec<_> = text[7..].as_bytes().chunks(2).map(|b| String::from_utf8_lossy(b).into_owned()).collect();
+        let pairs: Vec<_> = text.as_bytes()[7..].chunks(2).map(|b| String::from_utf8_lossy(b).into_owned()).collect();
         assert_eq!(format!("SHA256:{}", pairs.join(":")).parse(), Ok(fingerprint));
         for wrong in ["", "sha256:", &text[..70], "md5:00", &format!("{text}0"), "sha256:zz", "sha25é:0"] {
             assert_eq!(wrong.parse::<Fingerprint>(), Err(FingerprintError), "{wrong}");

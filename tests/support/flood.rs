@@ -3,8 +3,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_std::task::{self, block_on};
@@ -91,43 +91,52 @@ fn builder(tls: &Option<ClientTls>) -> chatnet::ClientBuilder {
     }
 }
 
-/// Have `users` chat in a room, and tell how long messages took from one to another: 50th and 99th percentile.
-pub fn latencies(addr: SocketAddr, tls: &Option<ClientTls>, users: usize, during: Duration) -> (Duration, Duration) {
-    block_on(async {
-        let base = Instant::now();
-        let (mut clients, mut heard) = (Vec::new(), Vec::new());
+/// People who chat in a room.
+pub struct Chat {
+    clients: Vec<Client>,
+    base: Instant,
+    took: Arc<Mutex<Vec<Duration>>>,
+}
+
+impl Chat {
+    pub fn connect(addr: SocketAddr, tls: &Option<ClientTls>, users: usize) -> Self {
+        let (base, took) = (Instant::now(), Arc::<Mutex<Vec<Duration>>>::default());
+        let mut clients = Vec::new();
         for _ in 0..users {
-            let (client, mut events) = builder(tls).connect(addr).await.unwrap();
+            let (client, mut events) = block_on(builder(tls).connect(addr)).unwrap();
             clients.push(client);
-            heard.push(task::spawn(async move {
-                let mut took = Vec::new();
+            let took = Arc::clone(&took);
+            task::spawn(async move {
                 while let Some(event) = events.next().await {
-                    if let Event::Message(message) = event
-                        && let Ok(sent) = message.text.parse::<u64>()
-                    {
-                        took.push(base.elapsed().saturating_sub(Duration::from_nanos(sent)));
+                    if let Event::Message(message) = event {
+                        let sent = Duration::from_nanos(message.text.parse().unwrap());
+                        took.lock().unwrap().push(base.elapsed().saturating_sub(sent));
                     }
                 }
-                took
-            }));
+            });
         }
-        // About one message of somebody's every 20 ms.
-        let mut n = 0;
-        while base.elapsed() < during {
-            let room = clients[n % users].room().unwrap();
-            let now = base.elapsed().as_nanos() as u64;
-            let _ = room.send(now.to_string()).await.unwrap().await;
-            task::sleep(Duration::from_millis(20)).await;
-            n += 1;
-        }
-        for client in clients {
-            client.close().await;
-        }
-        let mut took = Vec::new();
-        for heard in heard {
-            took.extend(heard.await);
-        }
+        Self { clients, base, took }
+    }
+
+    /// How long messages take from one to another: 50th and 99th percentile.
+    pub fn latencies(&self, during: Duration) -> (Duration, Duration) {
+        self.took.lock().unwrap().clear();
+        let (begun, mut sent) = (Instant::now(), 0);
+        block_on(async {
+            // About one message of somebody's every 20 ms.
+            while begun.elapsed() < during {
+                let room = self.clients[sent % self.clients.len()].room().unwrap();
+                let now = self.base.elapsed().as_nanos() as u64;
+                room.send(now.to_string()).await.unwrap().await.unwrap();
+                sent += 1;
+                task::sleep(Duration::from_millis(20)).await;
+            }
+            while self.took.lock().unwrap().len() < sent * (self.clients.len() - 1) {
+                task::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        let mut took = self.took.lock().unwrap().clone();
         took.sort();
         (took[took.len() / 2], took[took.len() * 99 / 100])
-    })
+    }
 }

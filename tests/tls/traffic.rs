@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -119,7 +119,7 @@ fn a_reader_that_stalls_holds_nobody_up_and_gets_everything_when_it_reads_on() {
         // The kernel's buffers are full at one of these: the last of what was sent is in ciphertext that it didn't take.
         for count in 1..=24 {
             let name = format!("room{count}");
-            let gate = Arc::new(Mutex::new(()));
+            let gate = Arc::new(Gate::default());
             let addr = stalling(server.addr, Arc::clone(&gate));
             let room = ada.join(&name).await.unwrap();
             let (_bob, mut events) = builder().room(&name).connect(server.addr).await.unwrap();
@@ -133,13 +133,12 @@ fn a_reader_that_stalls_holds_nobody_up_and_gets_everything_when_it_reads_on() {
             }
             room.send("warm").await.unwrap().await.unwrap();
             assert_eq!((message(&mut slow).await, message(&mut events).await), ("warm".into(), "warm".into()));
-            {
-                let _held = gate.lock().unwrap();
-                for n in 0..count {
-                    room.send(format!("{n} {}", "x".repeat(30_000))).await.unwrap().await.unwrap();
-                    assert!(message(&mut events).await.starts_with(&format!("{n} ")));
-                }
+            gate.set(true);
+            for n in 0..count {
+                room.send(format!("{n} {}", "x".repeat(30_000))).await.unwrap().await.unwrap();
+                assert!(message(&mut events).await.starts_with(&format!("{n} ")));
             }
+            gate.set(false);
             let hearing = async {
                 for n in 0..count {
                     assert!(message(&mut slow).await.starts_with(&format!("{n} ")), "{n} of {count}");
@@ -152,8 +151,26 @@ fn a_reader_that_stalls_holds_nobody_up_and_gets_everything_when_it_reads_on() {
     });
 }
 
+/// Open until it is shut.
+#[derive(Default)]
+struct Gate {
+    shut: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn set(&self, shut: bool) {
+        *self.shut.lock().unwrap() = shut;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self) {
+        drop(self.changed.wait_while(self.shut.lock().unwrap(), |shut| *shut).unwrap());
+    }
+}
+
 /// Passes on what the server says only while the gate is open.
-fn stalling(to: SocketAddr, gate: Arc<Mutex<()>>) -> SocketAddr {
+fn stalling(to: SocketAddr, gate: Arc<Gate>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     thread::spawn(move || {
@@ -168,7 +185,7 @@ fn stalling(to: SocketAddr, gate: Arc<Mutex<()>>) -> SocketAddr {
         let (mut from, mut into) = (there, here);
         let mut chunk = [0; 4096];
         while let Ok(n @ 1..) = from.read(&mut chunk) {
-            drop(gate.lock().unwrap());
+            gate.pass();
             if into.write_all(&chunk[..n]).is_err() {
                 return;
             }

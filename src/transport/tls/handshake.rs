@@ -3,12 +3,13 @@
 //! Two bounds. Their computing (a third of a millisecond each) is done by a few at a time: between two of them
 //! everybody else's work gets its turn. Of connections that owe us an answer there is a largest number: one more, and the one
 //! that has owed it longest is closed; an honest client answers within a round trip, so it is those who never meant to
-//! that go.
+//! that go. Who can't get its turn in time is closed at once.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -28,6 +29,12 @@ const HANDSHAKE_RECORD: u8 = 0x16;
 pub(crate) struct Handshakes {
     identity: Identity,
     computing: Permits,
+    parallel: u32,
+    /// How many wait for it, and what one takes, in nanoseconds.
+    queued: AtomicUsize,
+    cost: AtomicU64,
+    /// How long a handshake may take.
+    limit: Duration,
     /// Connections whose handshake waits for the client, at most `unfinished`.
     waiting: Mutex<BTreeMap<u64, Arc<Signal>>>,
     unfinished: usize,
@@ -48,10 +55,22 @@ pub(crate) enum Refusal {
 }
 
 impl Handshakes {
-    pub(crate) fn new(identity: Identity, unfinished: usize) -> Self {
+    pub(crate) fn new(identity: Identity, unfinished: usize, limit: Duration) -> Self {
         // Half of the processors: the others' work always finds one.
-        let computing = Permits::new((rt::parallelism() / 2).max(1));
-        Self { identity, computing, waiting: Mutex::default(), unfinished: unfinished.max(1), next: AtomicU64::new(0) }
+        let parallel = (rt::parallelism() / 2).max(1);
+        let (computing, parallel) = (Permits::new(parallel), parallel as u32);
+        let (queued, cost) = (AtomicUsize::new(0), AtomicU64::new(0));
+        Self {
+            identity,
+            computing,
+            parallel,
+            queued,
+            cost,
+            limit,
+            waiting: Mutex::default(),
+            unfinished: unfinished.max(1),
+            next: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn identity(&self) -> &Identity {
@@ -80,8 +99,12 @@ impl Handshakes {
         let (mut plain, mut cipher) = (Vec::new(), Vec::new());
         loop {
             let received = {
+                let _turn = self.turn()?;
                 let _permit = self.computing.acquire().await;
-                engine.receive(&mut head, &mut plain, &mut cipher)
+                let begun = Instant::now();
+                let received = engine.receive(&mut head, &mut plain, &mut cipher);
+                self.took(begun.elapsed());
+                received
             };
             if let Err(e) = received {
                 let _ = tcp.try_write(&[IoSlice::new(&cipher)]);
@@ -97,6 +120,21 @@ impl Handshakes {
                 return Err(Refusal::Gone(io::ErrorKind::UnexpectedEof.into()));
             }
         }
+    }
+
+    /// Wait for a turn to compute, if that can come in time: whoever would wait until its time is over only keeps others
+    /// waiting, so that in the end nobody comes in.
+    fn turn(&self) -> Result<Turn<'_>, Refusal> {
+        let queued = self.queued.fetch_add(1, Ordering::Relaxed) as u64;
+        let turn = Turn(self);
+        let wait = Duration::from_nanos(queued.saturating_mul(self.cost.load(Ordering::Relaxed)));
+        if wait / self.parallel > self.limit / 2 { Err(Refusal::Crowded) } else { Ok(turn) }
+    }
+
+    /// Note what a turn took: on average of the last few.
+    fn took(&self, time: Duration) {
+        let before = self.cost.load(Ordering::Relaxed);
+        self.cost.store(before - before / 16 + time.as_nanos() as u64 / 16, Ordering::Relaxed);
     }
 
     /// Read some more, while nobody is waited for longer than for this one.
@@ -136,6 +174,15 @@ impl Handshakes {
             }
         }
         Ok(())
+    }
+}
+
+/// A place among those who wait to compute; given back when dropped.
+struct Turn<'a>(&'a Handshakes);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.queued.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
