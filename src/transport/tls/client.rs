@@ -30,11 +30,18 @@ use crate::transport::{Certificate, Fingerprint};
 /// let builder = chatnet::Client::builder().tls(ClientTls::pinned(fingerprint)?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ClientTls {
     rule: Rule,
     name: Option<ServerName<'static>>,
     config: Arc<ClientConfig>,
+}
+
+impl fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Nothing of the keys and tickets.
+        f.debug_struct("ClientTls").field("rule", &self.rule).finish_non_exhaustive()
+    }
 }
 
 /// Decides about a server's certificate instead of the library.
@@ -60,8 +67,15 @@ pub(crate) enum Expected {
 }
 
 /// Authorities that vouch for servers; none if there are none.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Authorities(Option<Arc<WebPkiServerVerifier>>);
+
+impl fmt::Debug for Authorities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A system's list has a hundred and fifty of them.
+        f.write_str(if self.0.is_some() { "Authorities(…)" } else { "Authorities()" })
+    }
+}
 
 #[derive(Debug, Clone)]
 enum Rule {
@@ -72,12 +86,6 @@ enum Rule {
 struct ClientIdentity {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-}
-
-impl fmt::Debug for ClientIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientIdentity").field("chain", &self.chain).field("key", &"…").finish()
-    }
 }
 
 impl ClientTls {
@@ -140,7 +148,7 @@ impl ClientTls {
         let chain = CertificateDer::pem_slice_iter(chain.as_ref()).collect::<Result<_, _>>().map_err(bad)?;
         let key = PrivateKeyDer::from_pem_slice(key.as_ref())
             .map_err(|e| TlsError::Key(format!("the client's private key: {e}")))?;
-        Self::new(self.rule, Some(Arc::new(ClientIdentity { chain, key })), self.name)
+        Self::new(self.rule, Some(&ClientIdentity { chain, key }), self.name)
     }
 
     /// Check the certificate for this name. Default: the host that is connected to.
@@ -164,7 +172,7 @@ impl ClientTls {
 
     fn new(
         rule: Rule,
-        identity: Option<Arc<ClientIdentity>>,
+        identity: Option<&ClientIdentity>,
         name: Option<ServerName<'static>>,
     ) -> Result<Self, TlsError> {
         let wrong = |e: rustls::Error| TlsError::Certificate(format!("certificate and key can't be used: {e}"));
@@ -173,7 +181,7 @@ impl ClientTls {
         let builder = builder.with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12]);
         let verifier = Arc::new(Verifier { rule: rule.clone() });
         let builder = builder.map_err(wrong)?.dangerous().with_custom_certificate_verifier(verifier);
-        let mut config = match &identity {
+        let mut config = match identity {
             None => builder.with_no_client_auth(),
             Some(own) => builder.with_client_auth_cert(own.chain.clone(), own.key.clone_key()).map_err(wrong)?,
         };

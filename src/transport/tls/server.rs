@@ -29,7 +29,7 @@ use crate::transport::Fingerprint;
 /// println!("fingerprint {}", tls.fingerprint());
 /// # Ok::<(), chatnet::transport::tls::TlsError>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ServerTls {
     source: Source,
     clients: Clients,
@@ -37,7 +37,14 @@ pub struct ServerTls {
     fingerprint: Fingerprint,
 }
 
-#[derive(Debug, Clone)]
+impl std::fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Nothing of the keys.
+        f.debug_struct("ServerTls").field("fingerprint", &self.fingerprint).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone)]
 enum Source {
     Bytes(Arc<Pair>),
     Files { certificate: PathBuf, key: PathBuf },
@@ -48,14 +55,8 @@ struct Pair {
     key: PrivateKeyDer<'static>,
 }
 
-impl std::fmt::Debug for Pair {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pair").field("chain", &self.chain).field("key", &"…").finish()
-    }
-}
-
 /// Whom clients' certificates must be from.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 struct Clients {
     authorities: Option<Arc<RootCertStore>>,
     required: bool,
