@@ -219,7 +219,7 @@ impl ServerBuilder {
     }
 
     /// How many connections may leave their TLS handshake unfinished at once; one more, and the one that has for longest
-    /// is closed. Default: 2,048; each costs about 10 KiB.
+    /// is closed. Default: 2,048; each costs about 20 KiB.
     #[cfg(feature = "tls")]
     pub fn max_unfinished_handshakes(mut self, connections: usize) -> Self {
         self.max_unfinished_handshakes = connections;

@@ -170,11 +170,7 @@ impl ClientTls {
         Self::new(Rule::Expected(expected), None, None)
     }
 
-    fn new(
-        rule: Rule,
-        identity: Option<&ClientIdentity>,
-        name: Option<ServerName<'static>>,
-    ) -> Result<Self, TlsError> {
+    fn new(rule: Rule, identity: Option<&ClientIdentity>, name: Option<ServerName<'static>>) -> Result<Self, TlsError> {
         let wrong = |e: rustls::Error| TlsError::Certificate(format!("certificate and key can't be used: {e}"));
         let resumes = !matches!(rule, Rule::Expected(Expected::Anybody));
         let builder = ClientConfig::builder_with_provider(provider());

@@ -1,4 +1,15 @@
 //! TLS, by rustls and ring. Every configuration names its provider: nothing is installed for the whole process.
+//!
+//! What it costs a server, measured by `benches/tls.rs` on a machine of two processors that others used too:
+//!
+//! | | plaintext | TLS 1.3 | what dominates |
+//! |---|---|---|---|
+//! | an idle connection | 3.6 KB | 7.2 KB | rustls' keys and state, 3.5 KB; no buffer is kept |
+//! | an unfinished handshake | | 20 KB | the handshake's state and transcript |
+//! | CPU a delivery, one message at a time | 7.6 µs | 8.1 µs | the system call |
+//! | CPU a connection, opened and closed | 0.24 ms | 0.63 ms | the key exchange; resumed it is the same for the server |
+//!
+//! What a resumed session saves is the client's check of the certificates, and a signature.
 
 mod client;
 mod engine;
