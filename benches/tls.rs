@@ -30,6 +30,9 @@ fn main() {
     let (plain_addr, plain) = serve(None);
     let (tls_addr, encrypted) = serve(Some(tls));
 
+    for (what, resumes) in [("full", false), ("resumed", true)] {
+        println!("tls: {:?} of computing a handshake ({what}), the server's part, no socket", computing(resumes));
+    }
     // All of them stay until the last is measured: memory that some give back would be used by the next ones.
     let mut staying = Vec::new();
     let kinds = [
@@ -109,6 +112,61 @@ fn main() {
     flood.go();
     println!("tls: the flood had {}", flood.wait("begun"));
     flood.end();
+}
+
+/// What rustls itself takes for a server's part of a handshake.
+fn computing(resumes: bool) -> Duration {
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+    use std::sync::Arc;
+
+    const ROUNDS: u32 = 1000;
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["localhost".into()]).unwrap().self_signed(&key).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let server = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    let mut server =
+        server.unwrap().with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();
+    server.ticketer = rustls::crypto::ring::Ticketer::new().unwrap();
+    let server = Arc::new(server);
+    let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let mut client = client.unwrap().with_root_certificates(roots).with_no_client_auth();
+    if !resumes {
+        client.resumption = rustls::client::Resumption::disabled();
+    }
+    let client = Arc::new(client);
+    let mut spent = Duration::ZERO;
+    for _ in 0..ROUNDS {
+        let mut here = ClientConnection::new(Arc::clone(&client), "localhost".try_into().unwrap()).unwrap();
+        let begun = Instant::now();
+        let mut there = ServerConnection::new(Arc::clone(&server)).unwrap();
+        spent += begun.elapsed();
+        while here.is_handshaking() || there.is_handshaking() || there.wants_write() {
+            let mut wire = Vec::new();
+            while here.wants_write() {
+                here.write_tls(&mut wire).unwrap();
+            }
+            let begun = Instant::now();
+            let mut rest = &wire[..];
+            while !rest.is_empty() {
+                there.read_tls(&mut rest).unwrap();
+                there.process_new_packets().unwrap();
+            }
+            let mut wire = Vec::new();
+            while there.wants_write() {
+                there.write_tls(&mut wire).unwrap();
+            }
+            spent += begun.elapsed();
+            let mut rest = &wire[..];
+            while !rest.is_empty() {
+                here.read_tls(&mut rest).unwrap();
+                here.process_new_packets().unwrap();
+            }
+        }
+    }
+    spent / ROUNDS
 }
 
 fn serve(tls: Option<ServerTls>) -> (SocketAddr, ServerHandle) {

@@ -1,6 +1,6 @@
 //! Handshakes on a server: bounded, so that a flood of them costs the others little.
 //!
-//! Two bounds. Their computing (a third of a millisecond each) is done by a few at a time: between two of them
+//! Two bounds. Their computing (some 0.14 ms each) is done by a few at a time: between two of them
 //! everybody else's work gets its turn. Of connections that owe us an answer there is a largest number: one more, and the one
 //! that has owed it longest is closed; an honest client answers within a round trip, so it is those who never meant to
 //! that go. Who can't get its turn in time is closed at once.

@@ -6,10 +6,10 @@
 //! |---|---|---|---|
 //! | an idle connection | 3.6 KB | 7.2 KB | rustls' keys and state, 3.5 KB; no buffer is kept |
 //! | an unfinished handshake | | 20 KB | the handshake's state and transcript |
-//! | CPU a delivery, one message at a time | 7.6 µs | 8.1 µs | the system call |
-//! | CPU a connection, opened and closed | 0.24 ms | 0.63 ms | the key exchange; resumed it is the same for the server |
-//!
-//! What a resumed session saves is the client's check of the certificates, and a signature.
+//! | CPU a delivery, one message at a time | 7.0 µs | 8.0 µs | the system call |
+//! | CPU a connection, opened and closed | 0.19 ms | 0.54 ms | two more round trips' calls and wake-ups, 0.2 ms; computing, 0.14 ms |
+//! | the same, resumed | | 0.44 ms | the same, without a signature |
+//! | p99 of 50 who chat | 2.3 ms | 2.0 ms; in a flood of 2,000 handshakes a second 2.3 ms | |
 
 mod client;
 mod engine;
