@@ -137,7 +137,7 @@ fn run(args: &[&str]) -> (String, String) {
     let port = listener.local_addr().unwrap().port().to_string();
     std::thread::spawn(move || attack(listener.accept().unwrap().0));
     let mut child = Command::new(env!("CARGO_BIN_EXE_chatnet"))
-        .args(["--port", &port, "--name", "ada"])
+        .args(["--plaintext", "--port", &port, "--name", "ada"])
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -106,7 +106,15 @@ fn refuse(reader: &mut Reader, code: Code, text: String, suggestion: Option<Stri
 async fn ask(shared: &Arc<Shared>, conn: &Conn, session: &Session, agent: &str) -> Result<(), Close> {
     let (Some(handler), true) = (&shared.handler, shared.interests.connect) else { return Ok(()) };
     let Author { principal, kind, alias } = &*session.author;
-    let who = Peer { session: session.id, principal: *principal, kind: *kind, alias, address: conn.address, agent, certificate: conn.certificate() };
+    let who = Peer {
+        session: session.id,
+        principal: *principal,
+        kind: *kind,
+        alias,
+        address: conn.address,
+        agent,
+        certificate: conn.certificate(),
+    };
     let limit = shared.config.handler_timeout;
     match guard::call("connect", session.id, limit, async { handler.connect(who).await }).await {
         Ok(Admission::Allow) => Ok(()),

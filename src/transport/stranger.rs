@@ -67,7 +67,7 @@ impl Stranger {
             }
             #[cfg(feature = "tls")]
             Self::Plaintext => "this server speaks TLS only; connect with TLS (chatnet without --plaintext)",
-            Self::Http => "this is a chatnet server, not a web server; connect with a chatnet client",
+            Self::Http => "this is a chatnet server and speaks no HTTP; connect with a chatnet client",
             Self::Ssh => "this is a chatnet server, not an SSH server; connect with a chatnet client",
             #[cfg(feature = "tls")]
             Self::Unknown => "this is a chatnet server; connect with a chatnet client, over TLS",

@@ -204,7 +204,16 @@ struct Witness {
 impl Witness {
     fn start(addr: SocketAddr, alias: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chatnet"));
-        command.args(["--json", "--name", alias, "--host", &addr.ip().to_string(), "--port", &addr.port().to_string()]);
+        command.args([
+            "--plaintext",
+            "--json",
+            "--name",
+            alias,
+            "--host",
+            &addr.ip().to_string(),
+            "--port",
+            &addr.port().to_string(),
+        ]);
         let mut witness = Self { program: Program::start(&mut command), cursors: HashMap::new(), gaps: 0 };
         writeln!(witness.program.input.as_mut().unwrap(), "/join pour").unwrap();
         witness.until("it is in both rooms", |witness, _| witness.cursors.len() == 2);

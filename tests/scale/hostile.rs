@@ -41,8 +41,9 @@ fn inside(addr: SocketAddr, i: usize) -> (Wire, Joined) {
 
 const STRANGERS: &[Stranger] = &[
     Stranger {
-        name: "an HTTP request",
-        open: |addr, _| sends(addr, b"GET /chat HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n"),
+        // One that is answered in frames; HTTP, SSH and TLS have answers of their own.
+        name: "an IRC client",
+        open: |addr, _| sends(addr, b"NICK ada\r\nUSER ada 0 * :Ada\r\n"),
         drips: None,
         told: Code::NOT_CHATNET,
     },
