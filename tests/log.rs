@@ -89,14 +89,15 @@ fn what_goes_wrong_is_logged_with_its_session_and_what_is_said_is_not() {
         let room = ada.room().unwrap();
         room.send("quick and secret").await.unwrap().await.unwrap();
         room.send("block").await.unwrap().await.unwrap();
+        let session = ada.session().to_string();
+        let blocked = logged(Level::WARN, &["blocked its thread for", &session]);
+        assert!(blocked.contains("handler's message"), "{blocked}");
+        let slow = LOG.lock().unwrap().iter().filter(|(_, line)| line.contains("blocked its thread")).count();
+        assert_eq!(slow, 1, "a quick answer is not worth a line");
         drop(room.send("panic").await.unwrap());
-        ada.session().to_string()
+        session
     });
-    let blocked = logged(Level::WARN, &["blocked its thread for", &session]);
-    assert!(blocked.contains("handler's message"), "{blocked}");
     logged(Level::ERROR, &["panicked: of my own", &session]);
-    let slow = LOG.lock().unwrap().iter().filter(|(_, line)| line.contains("blocked its thread")).count();
-    assert_eq!(slow, 1, "a quick answer is not worth a line");
 
     let mut stranger = Wire::connect(server.addr);
     stranger.raw(b"GET / HTTP/1.1\r\n\r\n");

@@ -18,7 +18,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("handler", &["id", "protocol", "transport"]),
     ("trust", &["transport"]),
     ("server", &["id", "text", "protocol", "limit", "room", "session", "rt", "store", "transport", "handler"]),
-    ("testing", &["id", "protocol", "room", "store", "rt", "transport"]),
+    ("testing", &["id", "protocol", "room", "store", "store_contract", "rt", "transport"]),
     ("client", &["id", "text", "protocol", "session", "rt", "transport", "trust"]),
 ];
 

@@ -247,10 +247,11 @@ pub(super) async fn leave(shared: &Arc<Shared>, conn: &Arc<Conn>, close: &Close)
         return;
     };
     let session = &identity.session;
+    let alias = session.author.alias.as_str();
     if !session.is_on(conn) {
         tracing::info!(connection = conn.id, session = %session.id, %address, "connection ended: {}", close.text);
     } else if shared.keeps_sessions() && !close.ends_session() && lose(shared, session, conn) {
-        tracing::info!(connection = conn.id, session = %session.id, %address, code = %close.code, "connection lost: {}", close.text);
+        tracing::info!(connection = conn.id, session = %session.id, alias, %address, code = %close.code, "connection lost: {}", close.text);
     } else {
         end(shared, session, close).await;
     }
