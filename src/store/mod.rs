@@ -5,6 +5,7 @@
 mod dynamic;
 mod memory;
 mod records;
+mod shared;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod words;
