@@ -94,7 +94,8 @@ struct Server {
 }
 
 fn server() -> Server {
-    let program = start(env!("CARGO_BIN_EXE_chatnet-server"), &["--host", "127.0.0.1", "--port", "0", "--plaintext"]);
+    let program =
+        start(env!("CARGO_BIN_EXE_chatnet-server"), &["--memory", "--plaintext", "--host", "127.0.0.1", "--port", "0"]);
     let line = program.line();
     let port = line.strip_prefix("listening on 127.0.0.1:").expect("the first line says where").to_owned();
     Server { program, port }
@@ -273,11 +274,13 @@ fn a_signal_says_goodbye_and_a_second_one_ends_at_once() {
 #[test]
 fn the_server_says_what_is_wrong_and_logs_who_but_not_what() {
     let mut server = server();
-    let mut second =
-        start(env!("CARGO_BIN_EXE_chatnet-server"), &["--host", "127.0.0.1", "--plaintext", "--port", &server.port]);
+    let mut second = start(
+        env!("CARGO_BIN_EXE_chatnet-server"),
+        &["--memory", "--plaintext", "--host", "127.0.0.1", "--port", &server.port],
+    );
     assert_eq!(second.child.wait().unwrap().code(), Some(3));
     assert!(second.stderr().contains("in use by another program"));
-    let mut bad = start(env!("CARGO_BIN_EXE_chatnet-server"), &["--plaintext", "--heartbeat", "0"]);
+    let mut bad = start(env!("CARGO_BIN_EXE_chatnet-server"), &["--memory", "--plaintext", "--heartbeat", "0"]);
     assert_eq!(bad.child.wait().unwrap().code(), Some(3));
     assert!(bad.stderr().contains("heartbeat is out of range"));
     let mut ada = server.json("ada");
@@ -309,4 +312,40 @@ fn on_a_terminal_it_is_a_line_interface() {
     assert_eq!(ada.event("message")["text"], "hello yourself");
     bob.say("/quit");
     assert!(bob.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_running_server_is_checked_and_backed_up_and_its_backup_restored_elsewhere() {
+    let dir = std::env::temp_dir().join(format!("chatnet-cli-{}", chatnet::SessionId::random()));
+    let path = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+    std::fs::create_dir(&dir).unwrap();
+    let (data, other, copy) = (path("data"), path("other"), path("copy"));
+    let run = |args: &[&str], code: i32| {
+        let mut program = start(env!("CARGO_BIN_EXE_chatnet-server"), args);
+        let status = program.child.wait().unwrap();
+        let said = program.lines.iter().collect::<Vec<_>>().join("\n") + &program.stderr();
+        assert_eq!(status.code(), Some(code), "{args:?}: {said}");
+        said
+    };
+    let serve = ["--plaintext", "--host", "127.0.0.1", "--port", "0", "--data-dir", &data];
+    assert!(run(&["check", "--data-dir", &data], 3).contains("there is no"));
+    let program = start(env!("CARGO_BIN_EXE_chatnet-server"), &serve);
+    let port = program.line().strip_prefix("listening on 127.0.0.1:").unwrap().to_owned();
+    let mut server = Server { program, port };
+    let mut ada = server.json("ada");
+    ada.say("kept");
+    assert_eq!(ada.event("ack")["seq"], 1);
+    assert!(run(&["check", "--data-dir", &data], 0).contains("sound"));
+    run(&["--data-dir", &data, "backup", &copy], 0);
+    assert!(run(&["--data-dir", &data, "backup", &copy], 3).contains("there already"));
+    assert!(run(&["--data-dir", &data, "restore", &copy], 3).contains("in use by another process"));
+    assert!(run(&serve, 3).contains("in use by another process"));
+    server.program.child.kill().unwrap();
+    server.program.child.wait().unwrap();
+    assert!(run(&["check", "--data-dir", &data], 0).contains("1 events"));
+    run(&["restore", &copy, "--data-dir", &other], 0);
+    assert!(run(&["check", "--data-dir", &other], 0).contains("1 events"));
+    assert!(run(&["--data-dir", &other, "restore", &copy], 3).contains("there already"));
+    assert!(run(&["--durability", "perhaps"], 2).contains("normal"));
+    std::fs::remove_dir_all(&dir).unwrap();
 }

@@ -61,7 +61,8 @@ fn parts_import_downwards_only() {
         let (_, allowed) =
             MAP.iter().find(|(name, _)| *name == part).unwrap_or_else(|| panic!("{part} is not on the map"));
         for (file, code) in files {
-            for (i, _) in code.match_indices("crate::") {
+            // `$crate::` is in macros, for other crates to use.
+            for (i, _) in code.match_indices("crate::").filter(|(i, _)| !code[..*i].ends_with('$')) {
                 let rest = &code[i + "crate::".len()..];
                 let to: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
                 let fine = to == part || allowed.contains(&to.as_str());

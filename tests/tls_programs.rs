@@ -134,7 +134,7 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-const LOCAL: &[&str] = &["--host", "127.0.0.1", "--port", "0"];
+const LOCAL: &[&str] = &["--memory", "--host", "127.0.0.1", "--port", "0"];
 
 #[test]
 fn the_first_start_makes_a_certificate_and_a_client_remembers_its_key() {
@@ -324,7 +324,7 @@ fn a_real_certificate_is_checked_by_its_authority_and_read_again_on_a_signal() {
 #[test]
 fn plaintext_is_by_purpose_only_and_said_in_words() {
     let home = Home::new("plain");
-    let server = home.start(env!("CARGO_BIN_EXE_chatnet-server"), &["--port", "0", "--plaintext"]);
+    let server = home.start(env!("CARGO_BIN_EXE_chatnet-server"), &["--memory", "--port", "0", "--plaintext"]);
     let port = server.line().rsplit_once(':').unwrap().1.to_owned();
     assert!(server.log_until("--plaintext: ").contains("unencrypted"));
     assert!(!home.0.join("data").exists(), "nothing is kept for it");

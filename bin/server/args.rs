@@ -26,7 +26,7 @@ pub(crate) struct Args {
 
     /// Directory for the server's own files, readable by its owner only [default: ~/.local/share/chatnet-server, or
     /// what the platform has instead]
-    #[structopt(long, value_name = "DIR", parse(from_os_str))]
+    #[structopt(long, value_name = "DIR", parse(from_os_str), global = true)]
     pub(crate) data_dir: Option<PathBuf>,
 
     /// Certificate chain to show (PEM) instead of the server's own
@@ -40,6 +40,15 @@ pub(crate) struct Args {
     /// Speak no TLS: everybody on the way can read and change what is said
     #[structopt(long, conflicts_with_all = &["tls-cert", "tls-key"])]
     pub(crate) plaintext: bool,
+
+    /// Keep nothing: rooms and messages end with the server
+    #[structopt(long)]
+    pub(crate) memory: bool,
+
+    /// When a message counts as kept: full (synced to the device; a power cut loses nothing) or normal (handed to the
+    /// system; faster, a killed server loses nothing, a power cut the last seconds)
+    #[structopt(long, default_value = "full", possible_values = &["full", "normal"], value_name = "HOW")]
+    pub(crate) durability: String,
 
     /// Name that clients show
     #[structopt(long, default_value = "chatnet", value_name = "NAME")]
@@ -60,4 +69,26 @@ pub(crate) struct Args {
     /// What is logged on stderr: error, warn, info, debug, trace, or a filter such as chatnet=debug
     #[structopt(long, env = "CHATNET_LOG", default_value = "info", value_name = "LEVEL")]
     pub(crate) log: String,
+
+    #[structopt(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What is done instead of serving.
+#[derive(Debug, StructOpt)]
+pub(crate) enum Command {
+    /// Look through the data directory's database, also while a server uses it; exits with 1 if something is wrong
+    Check,
+    /// Copy the database to a new FILE, also while a server uses it: all of one moment
+    Backup {
+        /// File to make
+        #[structopt(value_name = "FILE", parse(from_os_str))]
+        file: PathBuf,
+    },
+    /// Make the database from a backup, in a data directory that has none
+    Restore {
+        /// File that `backup` has made
+        #[structopt(value_name = "FILE", parse(from_os_str))]
+        file: PathBuf,
+    },
 }

@@ -5,6 +5,7 @@ mod certificate;
 mod data_dir;
 #[cfg(unix)]
 mod descriptors;
+mod store;
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -24,6 +25,9 @@ use tracing_subscriber::EnvFilter;
 
 /// The port is taken, a setting is out of range, or stdout is gone.
 const EXIT_START: u8 = 3;
+
+/// A check has found something wrong.
+const EXIT_UNSOUND: u8 = 1;
 
 fn main() -> ExitCode {
     let args = Args::from_args_safe().unwrap_or_else(|e| {
@@ -46,8 +50,13 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     #[cfg(unix)]
     descriptors::raise_limit();
-    match task::block_on(serve(args)) {
-        Ok(()) => ExitCode::SUCCESS,
+    let done = match &args.command {
+        Some(command) => store::command(&args, command),
+        None => task::block_on(serve(args)).map(|()| true),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(EXIT_UNSOUND),
         Err(e) => {
             eprintln!("chatnet-server: {e}");
             ExitCode::from(EXIT_START)
@@ -63,10 +72,14 @@ async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         args.host.clone()
     };
     let (tls, own) = tls(&args)?;
+    let store = store::open(&args)?;
     let mut builder =
         Server::builder().name(args.name).heartbeat(seconds(args.heartbeat)).max_connections(args.max_connections);
     if let Some(tls) = tls {
         builder = builder.tls(tls);
+    }
+    if let Some(store) = store {
+        builder = builder.store(store);
     }
     let server = builder.bind(format!("{host}:{}", args.port)).await?;
     // Before the first line: who waits for that line may signal at once.

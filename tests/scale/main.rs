@@ -102,7 +102,7 @@ fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
 /// `chatnet-server` on a port of its own, perhaps with something in front of its command line.
 fn server(before: &str, args: &str) -> (Program, SocketAddr) {
     let binary = env!("CARGO_BIN_EXE_chatnet-server");
-    let script = format!("{before} exec '{binary}' --plaintext --host 127.0.0.1 --port 0 {args}");
+    let script = format!("{before} exec '{binary}' --memory --plaintext --host 127.0.0.1 --port 0 {args}");
     let program = Program::start(Command::new("sh").args(["-c", &script]));
     let line = program.out.recv_timeout(PATIENCE).expect("the first line says where");
     let addr = line.strip_prefix("listening on ").unwrap().parse().unwrap();

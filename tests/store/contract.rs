@@ -1,9 +1,9 @@
 //! Every store keeps the contract.
 
-use std::path::PathBuf;
-
 use chatnet::store::{MemoryStore, SqliteOptions, SqliteStore};
 use chatnet::testing::store::Place;
+
+use super::Dir;
 
 #[derive(Debug)]
 struct Memory;
@@ -16,22 +16,16 @@ impl Place for Memory {
     }
 }
 
-/// A file that goes with its directory.
+/// A database, looked through at the end.
 #[derive(Debug)]
-pub(crate) struct File {
-    pub(crate) dir: PathBuf,
+struct File {
+    dir: Dir,
     reopens: bool,
 }
 
 impl File {
-    pub(crate) fn new(reopens: bool) -> Self {
-        let dir = std::env::temp_dir().join(format!("chatnet-store-{}", chatnet::SessionId::random()));
-        std::fs::create_dir(&dir).unwrap();
-        Self { dir, reopens }
-    }
-
-    pub(crate) fn path(&self) -> PathBuf {
-        self.dir.join("chat.db")
+    fn new(reopens: bool) -> Self {
+        Self { dir: Dir::new(), reopens }
     }
 }
 
@@ -39,7 +33,7 @@ impl Place for File {
     type Store = SqliteStore;
 
     async fn open(&self) -> SqliteStore {
-        SqliteStore::open(self.path(), SqliteOptions::default()).unwrap()
+        SqliteStore::open(self.dir.db(), SqliteOptions::default()).unwrap()
     }
 
     fn reopens(&self) -> bool {
@@ -50,10 +44,9 @@ impl Place for File {
 impl Drop for File {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            let found = SqliteStore::check(self.path()).unwrap();
+            let found = SqliteStore::check(self.dir.db()).unwrap();
             assert_eq!(found.problems, Vec::<String>::new());
         }
-        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 

@@ -9,7 +9,7 @@ use super::commit::SEQ_BITS;
 use super::error::{Sql, told_of};
 use super::schema;
 use crate::protocol::EventKind;
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreErrorKind};
 
 /// Problems of a sort that are listed; where there are more, these are enough.
 const LISTED: usize = 20;
@@ -42,11 +42,11 @@ struct Room {
 pub(super) fn check(path: &Path) -> Result<Findings, StoreError> {
     let mut conn = schema::open_reader(path)?;
     schema::current(&conn, path)?;
-    let mut look = || -> Sql<Findings> {
+    let mut findings = Findings::default();
+    let mut look = || -> Sql<()> {
         // The index is built a second time, which may need more than there is of memory.
         conn.pragma_update(None, "temp_store", "FILE")?;
         let tx = conn.transaction()?;
-        let mut findings = Findings::default();
         pages(&tx, &mut findings)?;
         // What follows reads rows, which needs sound pages.
         if findings.problems.is_empty() {
@@ -55,9 +55,14 @@ pub(super) fn check(path: &Path) -> Result<Findings, StoreError> {
             outboxes(&tx, &mut findings)?;
             index(&tx, &mut findings)?;
         }
-        Ok(findings)
+        Ok(())
     };
-    look().map_err(|e| told_of(path, &e))
+    match look().map_err(|e| told_of(path, &e)) {
+        // Too damaged to be looked through to the end.
+        Err(e) if e.kind() == StoreErrorKind::Damaged => findings.problems.push(e.to_string()),
+        looked => looked?,
+    }
+    Ok(findings)
 }
 
 /// SQLite's own check: of every page, and of the index's inner order.

@@ -117,9 +117,9 @@ fn version(conn: &Connection) -> Sql<usize> {
 }
 
 fn migrate(conn: &mut Connection, migrations: &[&str]) -> Sql<()> {
-    for from in version(conn)?..migrations.len() {
+    for (from, migration) in migrations.iter().enumerate().skip(version(conn)?) {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        tx.execute_batch(migrations[from])?;
+        tx.execute_batch(migration)?;
         tx.pragma_update(None, "user_version", (from + 1) as i64)?;
         if from == 0 {
             tx.pragma_update(None, "application_id", APPLICATION_ID)?;

@@ -51,14 +51,51 @@ pub(super) fn add(conn: &Connection, first: i64, last: i64) -> Sql<()> {
     .map(drop)
 }
 
+/// How entries leave the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Removal {
+    /// At once and without a trace: 0.4 ms for a line of text.
+    Wiped,
+    /// Marked as gone: fifty times faster, but the words stay in the file until [`merge`] has rewritten the index.
+    Marked,
+}
+
 /// Take the texts among these events, which are still there, out of the index, which has them.
-pub(super) fn remove(conn: &Connection, first: i64, last: i64) -> Sql<()> {
+pub(super) fn remove(conn: &Connection, first: i64, last: i64, how: Removal) -> Sql<()> {
+    if how == Removal::Marked {
+        conn.prepare_cached("INSERT OR IGNORE INTO meta (key, value) VALUES ('marked', 1)")?.execute(())?;
+    }
+    // Said each time: what FTS5 remembers isn't taken back with a transaction.
+    conn.prepare_cached("INSERT INTO texts (texts, rank) VALUES ('secure-delete', ?1)")?
+        .execute([how == Removal::Wiped])?;
     conn.prepare_cached(
         "INSERT INTO texts (texts, rowid, body)
          SELECT 'delete', id, CAST(body AS TEXT) FROM events WHERE id BETWEEN ?1 AND ?2 AND kind = ?3",
     )?
     .execute(params![first, last, EventKind::TEXT.0])
     .map(drop)
+}
+
+/// Pages of the index that are rewritten in one transaction: some milliseconds.
+const MERGE_PAGES: i64 = 64;
+
+/// Rewrite a part of the index, which leaves out what is marked as gone; whether there is more to do.
+pub(super) fn merge(conn: &Connection, is_first: bool) -> Sql<bool> {
+    // A negative number puts all parts of the index into one merge, which the following ones go on with.
+    let pages = if is_first { -MERGE_PAGES } else { MERGE_PAGES };
+    let before = conn.total_changes();
+    conn.prepare_cached("INSERT INTO texts (texts, rank) VALUES ('merge', ?1)")?.execute([pages])?;
+    // The statement itself counts as one.
+    let more = conn.total_changes() - before >= 2;
+    if !more {
+        conn.prepare_cached("DELETE FROM meta WHERE key = 'marked'")?.execute(())?;
+    }
+    Ok(more)
+}
+
+/// Whether a merge is due, because one was not finished before a crash.
+pub(super) fn is_marked(conn: &Connection) -> Sql<bool> {
+    conn.query_row("SELECT EXISTS (SELECT 1 FROM meta WHERE key = 'marked')", (), |row| row.get(0))
 }
 
 /// Events of a room with all of these words, newest first.

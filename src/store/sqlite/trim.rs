@@ -7,13 +7,21 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::commit::{id, seq};
 use super::error::Sql;
 use super::read::{first_since, room};
-use super::search;
+use super::search::{self, Removal};
 use crate::id::{RoomId, Seq, Timestamp};
 use crate::protocol::EventKind;
 use crate::store::Retention;
 
+/// So many events are taken out of the index one by one; for more it is cheaper to rewrite it.
+const FEW: u64 = 512;
+
 /// Events that go in one transaction: about ten milliseconds.
-const STEP: u64 = 256;
+const STEP_WIPED: u64 = 24;
+const STEP_MARKED: u64 = 512;
+
+fn manner(events: u64) -> (Removal, u64) {
+    if events > FEW { (Removal::Marked, STEP_MARKED) } else { (Removal::Wiped, STEP_WIPED) }
+}
 
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Trimmed {
@@ -22,6 +30,8 @@ pub(super) struct Trimmed {
     pub(super) more: bool,
     /// Bytes that were removed.
     pub(super) bytes: u64,
+    /// Words of it are still in the index's file.
+    pub(super) is_marked: bool,
 }
 
 /// Remove some of the events that `keep` doesn't keep.
@@ -38,10 +48,13 @@ pub(super) fn step(conn: &Connection, id_of: RoomId, keep: Retention, now: Times
         target = target.max(first_since(conn, &room, Timestamp::from_millis(oldest))?.get() - 1);
     }
     let mut over = keep.max_bytes.map_or(0, |max| room.bytes.saturating_sub(max));
+    // About as many as the bytes too much would be, if all had the same length.
+    let heavy = (over as u128 * u128::from(head - trimmed) / u128::from(room.bytes.max(1))) as u64;
+    let (how, step) = manner((target - trimmed).max(heavy));
     let (mut last, mut bytes) = (trimmed, 0);
     let mut select =
         conn.prepare_cached("SELECT id, length(body), outbox, n FROM events WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?;
-    let mut rows = select.query([id(room.no, trimmed + 1), id(room.no, newest.min(trimmed + STEP))])?;
+    let mut rows = select.query([id(room.no, trimmed + 1), id(room.no, newest.min(trimmed + step))])?;
     let mut taken: BTreeMap<i64, i64> = BTreeMap::new();
     while let Some(row) = rows.next()? {
         let (event, len): (i64, i64) = (row.get(0)?, row.get(1)?);
@@ -60,7 +73,7 @@ pub(super) fn step(conn: &Connection, id_of: RoomId, keep: Retention, now: Times
         return Ok(Trimmed { trimmed: Seq::new(trimmed), ..Trimmed::default() });
     }
     let (first_id, last_id) = (id(room.no, trimmed + 1), id(room.no, last));
-    search::remove(conn, first_id, last_id.min(id(room.no, room.indexed.get())))?;
+    search::remove(conn, first_id, last_id.min(id(room.no, room.indexed.get())), how)?;
     for (outbox, n) in taken {
         forget(conn, outbox, n)?;
     }
@@ -69,7 +82,7 @@ pub(super) fn step(conn: &Connection, id_of: RoomId, keep: Retention, now: Times
         .execute([room.no, last as i64, bytes as i64])?;
     conn.prepare_cached("DELETE FROM authors WHERE room = ?1 AND upto <= ?2")?.execute([room.no, last as i64])?;
     let more = last < newest && (last < target || over > 0);
-    Ok(Trimmed { trimmed: Seq::new(last), more, bytes })
+    Ok(Trimmed { trimmed: Seq::new(last), more, bytes, is_marked: how == Removal::Marked })
 }
 
 /// Numbers of an outbox up to `n` became events that are no longer kept. They stay decided.
@@ -80,20 +93,29 @@ fn forget(conn: &Connection, outbox: i64, n: i64) -> Sql<()> {
         .map(drop)
 }
 
-/// Remove a part of a room that was dropped; whether there is more.
-pub(super) fn purge(conn: &Connection) -> Sql<bool> {
+/// What is left of dropped rooms.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Purged {
+    pub(super) more: bool,
+    /// Words of it are still in the index's file.
+    pub(super) is_marked: bool,
+}
+
+/// Remove a part of a room that was dropped.
+pub(super) fn purge(conn: &Connection) -> Sql<Purged> {
     let room = conn
-        .prepare_cached("SELECT no, indexed FROM rooms WHERE gone = 1 LIMIT 1")?
-        .query_row((), |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)? as u64)))
+        .prepare_cached("SELECT no, head - trimmed, indexed FROM rooms WHERE gone = 1 LIMIT 1")?
+        .query_row((), |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64, row.get::<_, i64>(2)? as u64)))
         .optional()?;
-    let Some((no, indexed)) = room else { return Ok(false) };
+    let Some((no, events, indexed)) = room else { return Ok(Purged::default()) };
+    let (how, step) = manner(events);
     let last: Option<i64> = conn
         .prepare_cached("SELECT max(id) FROM (SELECT id FROM events WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3)")?
-        .query_row([id(no, 0), id(no, u64::MAX), STEP as i64], |row| row.get(0))?;
+        .query_row([id(no, 0), id(no, u64::MAX), step as i64], |row| row.get(0))?;
     if let Some(last) = last {
-        search::remove(conn, id(no, 0), last.min(id(no, indexed)))?;
+        search::remove(conn, id(no, 0), last.min(id(no, indexed)), how)?;
         conn.prepare_cached("DELETE FROM events WHERE id BETWEEN ?1 AND ?2")?.execute([id(no, 0), last])?;
-        return Ok(true);
+        return Ok(Purged { more: true, is_marked: how == Removal::Marked });
     }
     conn.prepare_cached("DELETE FROM taken WHERE outbox IN (SELECT no FROM outboxes WHERE room = ?1)")?
         .execute([no])?;
@@ -104,7 +126,7 @@ pub(super) fn purge(conn: &Connection) -> Sql<bool> {
          WHERE no = ?1",
     )?
     .execute([no])?;
-    has_gone(conn)
+    Ok(Purged { more: has_gone(conn)?, is_marked: false })
 }
 
 /// Whether there are rooms whose log is to be removed.
@@ -122,7 +144,7 @@ pub(super) fn redact(conn: &Connection, id_of: RoomId, at: Seq, kind: EventKind,
     let old: i64 =
         conn.prepare_cached("SELECT length(body) FROM events WHERE id = ?1")?.query_row([event], |row| row.get(0))?;
     if is_indexed {
-        search::remove(conn, event, event)?;
+        search::remove(conn, event, event, Removal::Wiped)?;
     }
     conn.prepare_cached("UPDATE events SET kind = ?2, body = ?3 WHERE id = ?1")?
         .execute(params![event, kind.0, body])?;

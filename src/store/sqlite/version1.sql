@@ -1,5 +1,6 @@
 -- Version 1. Released versions are never changed: what differs comes as the next migration.
 
+-- lineage: the store's life; changes: see below; marked: texts were taken out of the index whose words are still in it.
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
     value NOT NULL

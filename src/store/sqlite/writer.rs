@@ -22,12 +22,15 @@ use crate::id::{RoomId, Seq, Timestamp};
 use crate::protocol::EventKind;
 use crate::store::{Batch, Commit, Retention, StoreError, StoreErrorKind};
 
+/// A commit's batches, numbered.
+type Appended = Vec<Arc<Batch>>;
+
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// What the writer is asked for.
 #[derive(Debug)]
 pub(super) enum Job {
-    Append(Commit, Reply<Vec<Arc<Batch>>>),
+    Append(Commit, Reply<Appended>),
     Index(RoomId, Reply<()>),
     Trim { room: RoomId, keep: Retention, now: Timestamp, reply: Reply<Seq> },
     Redact { room: RoomId, seq: Seq, kind: EventKind, body: Vec<u8>, reply: Reply<bool> },
@@ -46,6 +49,10 @@ enum Task {
     },
     /// Remove the logs of dropped rooms.
     Purge,
+    /// Rewrite the index without what is marked as gone.
+    Merge {
+        is_first: bool,
+    },
     /// Get what was deleted out of the write-ahead log; whoever waits for that is told.
     Wipe {
         reply: Option<Reply<bool>>,
@@ -110,9 +117,9 @@ impl Writer {
     ) -> Result<Self, StoreError> {
         let look = || -> Sql<_> {
             configure(&conn, &options)?;
-            Ok((search::behind(&conn)?, trim::has_gone(&conn)?))
+            Ok((search::behind(&conn)?, trim::has_gone(&conn)?, search::is_marked(&conn)?))
         };
-        let (unindexed, gone) = look().map_err(|e| told_of(&path, &e))?;
+        let (unindexed, gone, marked) = look().map_err(|e| told_of(&path, &e))?;
         Ok(Self {
             checkpointer: Checkpointer::start(&path)?,
             conn,
@@ -120,7 +127,10 @@ impl Writer {
             options,
             closing,
             known: Known::default(),
-            tasks: gone.then_some(Task::Purge).into_iter().collect(),
+            tasks: [gone.then_some(Task::Purge), marked.then_some(Task::Merge { is_first: true })]
+                .into_iter()
+                .flatten()
+                .collect(),
             unindexed,
             broken: None,
             #[cfg(test)]
@@ -210,7 +220,7 @@ impl Writer {
     }
 
     /// One transaction for all of them; how many events.
-    fn commit(&mut self, group: Vec<(Commit, Reply<Vec<Arc<Batch>>>)>) -> u64 {
+    fn commit(&mut self, group: Vec<(Commit, Reply<Appended>)>) -> u64 {
         if group.is_empty() {
             return 0;
         }
@@ -238,11 +248,11 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, commits: Vec<Commit>) -> Result<(Vec<Vec<Arc<Batch>>>, Effects), StoreError> {
+    fn write(&mut self, commits: Vec<Commit>) -> Result<(Vec<Appended>, Effects), StoreError> {
         let mut fx = Effects::default();
         let answers = self.transaction(|conn, known| {
             let answers = commits.into_iter().map(|commit| known.apply(conn, commit, &mut fx)).collect::<Sql<_>>();
-            answers.map(|answers: Vec<Vec<Arc<Batch>>>| {
+            answers.map(|answers: Vec<Appended>| {
                 let bytes = answers.iter().flatten().map(|batch| batch.new.events.bytes() as u64).sum();
                 (answers, bytes)
             })
@@ -349,10 +359,15 @@ impl Writer {
                     Ok((step, step.bytes))
                 });
                 match step {
-                    Ok(step) if step.more => Step::Again(Task::Trim { room, keep, now, reply }),
                     Ok(step) => {
+                        self.marked(step.is_marked);
+                        if step.more {
+                            return Step::Again(Task::Trim { room, keep, now, reply });
+                        }
+                        if !step.is_marked && step.bytes > 0 {
+                            self.wipe(None);
+                        }
                         let _ = reply.send(Ok(step.trimmed));
-                        self.wipe(None);
                         Step::Done
                     }
                     Err(e) => {
@@ -361,15 +376,47 @@ impl Writer {
                     }
                 }
             }
-            Task::Purge => match self.transaction(|conn, _| trim::purge(conn).map(|more| (more, 0))) {
-                Ok(true) => Step::Again(Task::Purge),
-                Ok(false) => Step::Done,
+            Task::Purge => match self.transaction(|conn, _| trim::purge(conn).map(|step| (step, 0))) {
+                Ok(step) => {
+                    self.marked(step.is_marked);
+                    if step.more {
+                        return Step::Again(Task::Purge);
+                    }
+                    self.wipe(None);
+                    Step::Done
+                }
                 Err(e) => {
                     tracing::warn!("the log of a room that has ended was not removed yet: {e}");
                     Step::Done
                 }
             },
+            // It waits for the others, which may mark more.
+            Task::Merge { .. } if self.tasks.iter().any(|task| matches!(task, Task::Trim { .. } | Task::Purge)) => {
+                Step::Again(task)
+            }
+            Task::Merge { is_first } => match self.transaction(|conn, _| {
+                let more = search::merge(conn, is_first)?;
+                Ok((more, 64 * 4096))
+            }) {
+                Ok(true) => Step::Again(Task::Merge { is_first: false }),
+                Ok(false) => {
+                    self.wipe(None);
+                    Step::Done
+                }
+                Err(e) => {
+                    tracing::warn!("words of deleted texts are still in the index: {e}");
+                    Step::Done
+                }
+            },
             Task::Wipe { reply, until } => self.try_wipe(reply, until),
+        }
+    }
+
+    /// Entries of the index were marked as gone.
+    fn marked(&mut self, is_marked: bool) {
+        if is_marked {
+            self.tasks.retain(|task| !matches!(task, Task::Merge { .. }));
+            self.tasks.push_back(Task::Merge { is_first: true });
         }
     }
 
@@ -449,7 +496,7 @@ impl Writer {
                 Task::Index(_, reply) => drop(reply.send(Err(closed()))),
                 Task::Trim { reply, .. } => drop(reply.send(Err(closed()))),
                 Task::Wipe { reply: Some(reply), .. } => drop(reply.send(Err(closed()))),
-                Task::Wipe { reply: None, .. } | Task::Purge => {}
+                Task::Wipe { reply: None, .. } | Task::Purge | Task::Merge { .. } => {}
             }
         }
         self.checkpointer.stop();

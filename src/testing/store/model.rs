@@ -203,7 +203,8 @@ async fn compare(log: &impl Log, room: &Room, dice: &mut Dice, id: RoomId, boxes
 }
 
 async fn search(log: &impl Log, kept: &[Entry], dice: &mut Dice, id: RoomId) {
-    let queries: [(&str, fn(&str) -> bool); 4] = [
+    type Fits = fn(&str) -> bool;
+    let queries: [(&str, Fits); 4] = [
         ("alpha", |text| text.split([' ', ',']).any(|word| word == "alpha")),
         ("alpha*", |text| text.contains("alpha")),
         ("GAMMA delta", |text| text.contains("Gamma") && text.contains("délta")),
