@@ -42,9 +42,14 @@ pub(super) fn matches(text: &str, words: &[Word]) -> bool {
     })
 }
 
-/// Letter case and accents don't count.
+/// Letter case and accents don't count. Accents are those of Latin letters, as in SQLite's index: in other scripts they
+/// make another letter.
 fn fold(text: &str) -> String {
-    text.nfd().filter(|&c| !is_combining_mark(c)).flat_map(char::to_lowercase).collect()
+    let plain = |c: char| match std::iter::once(c).nfd().next() {
+        Some(base) if base.is_ascii_alphabetic() => base,
+        _ => c,
+    };
+    text.chars().filter(|&c| !is_combining_mark(c)).map(plain).flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]
@@ -64,5 +69,6 @@ mod tests {
         assert!(matches("Der Ärger", &words("arg*")));
         assert!(matches("cafe\u{301}!", &words("CAFÉ")));
         assert!(!matches("coffee", &words("cof")));
+        assert!(!matches("мой", &words("мои")));
     }
 }

@@ -20,12 +20,19 @@ impl Place for Memory {
 #[derive(Debug)]
 struct File {
     dir: Dir,
+    options: SqliteOptions,
     reopens: bool,
 }
 
 impl File {
-    fn new(reopens: bool) -> Self {
-        Self { dir: Dir::new(), reopens }
+    /// Found by looking through them.
+    fn scanned() -> Self {
+        Self { dir: Dir::new(), options: SqliteOptions::default(), reopens: false }
+    }
+
+    /// Found by the index.
+    fn indexed(reopens: bool) -> Self {
+        Self { dir: Dir::new(), options: SqliteOptions::default().scan(0), reopens }
     }
 }
 
@@ -33,7 +40,7 @@ impl Place for File {
     type Store = SqliteStore;
 
     async fn open(&self) -> SqliteStore {
-        SqliteStore::open(self.dir.db(), SqliteOptions::default()).unwrap()
+        SqliteStore::open(self.dir.db(), self.options.clone()).unwrap()
     }
 
     fn reopens(&self) -> bool {
@@ -55,9 +62,13 @@ mod memory {
 }
 
 mod sqlite {
-    chatnet::store_contract!(super::File::new(false));
+    chatnet::store_contract!(super::File::scanned());
+}
+
+mod sqlite_with_an_index {
+    chatnet::store_contract!(super::File::indexed(false));
 }
 
 mod sqlite_opened_again_between_steps {
-    chatnet::store_contract!(super::File::new(true));
+    chatnet::store_contract!(super::File::indexed(true));
 }

@@ -2,7 +2,7 @@
 //!
 //! One thread writes, two read, one moves the write-ahead log into the database; no runtime is involved. Every commit
 //! that waits when the writer becomes free shares the next transaction. Events are committed first and indexed for
-//! searching later, when nothing waits; a search has its room's index brought up to date before it looks.
+//! searching later, when nothing waits; a search looks through the newest ones itself.
 
 mod backup;
 mod check;
@@ -58,11 +58,18 @@ pub enum Durability {
 }
 
 /// Settings of an [`SqliteStore`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SqliteOptions {
     durability: Durability,
     max_bytes: Option<u64>,
+    scan: u64,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self { durability: Durability::default(), max_bytes: None, scan: 1024 }
+    }
 }
 
 impl SqliteOptions {
@@ -80,6 +87,14 @@ impl SqliteOptions {
         self.max_bytes = Some(bytes);
         self
     }
+
+    /// How many of a room's newest events a search looks through, because they are not in the index yet; for more it has
+    /// them indexed first, which commits may have to wait for. Default: 1,024, which takes some milliseconds.
+    #[must_use]
+    pub fn scan(mut self, events: u32) -> Self {
+        self.scan = events.into();
+        self
+    }
 }
 
 /// A store in an SQLite database: a file, and its companions `-wal`, `-shm` and `-lock` beside it.
@@ -92,6 +107,7 @@ pub struct SqliteStore {
     readers: Mutex<Readers>,
     writer: Mutex<Option<JoinHandle<()>>>,
     closing: settle::Closing,
+    scan: u64,
 }
 
 impl fmt::Debug for SqliteStore {
@@ -116,6 +132,7 @@ impl SqliteStore {
         let closing = settle::Closing::default();
         let readers = Readers::start(&path)?;
         let (jobs, waiting) = std::sync::mpsc::channel();
+        let scan = options.scan;
         let writer = Writer::new(conn, lock, path.clone(), options, closing.clone())?;
         let writer = spawn("chatnet-write".into(), move || writer.run(&waiting))?;
         Ok(Self {
@@ -125,6 +142,7 @@ impl SqliteStore {
             readers: Mutex::new(readers),
             writer: Mutex::new(Some(writer)),
             closing,
+            scan,
         })
     }
 
@@ -235,7 +253,8 @@ impl Log for SqliteStore {
         if words.is_empty() || limit == 0 {
             return Ok(SearchPage::default());
         }
-        if self.look(move |now| search::is_behind(now.conn, room)).await? {
+        let scan = self.scan;
+        if self.look(move |now| search::is_behind(now.conn, room, scan)).await? {
             self.ask(|reply| Job::Index(room, reply)).await?;
         }
         self.look(move |now| search::search(now, room, &words, before, limit)).await

@@ -1,4 +1,4 @@
-//! The index of texts: filled behind the commits, asked for one room at a time.
+//! The index of texts: filled behind the commits, asked for one room at a time. What isn't in it yet is looked through.
 
 use std::collections::BTreeMap;
 
@@ -6,18 +6,18 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::commit::id;
 use super::error::Sql;
-use super::read::{Moment, room};
+use super::read::{Moment, RoomRow, room};
 use crate::id::{RoomId, Seq};
 use crate::protocol::EventKind;
 use crate::store::SearchPage;
-use crate::store::words::Word;
+use crate::store::words::{Word, matches};
 
-/// Whether there are events of a room that are not in the index yet.
-pub(super) fn is_behind(conn: &Connection, id: RoomId) -> Sql<bool> {
-    Ok(room(conn, id)?.is_some_and(|room| room.indexed < room.extent.head))
+/// Whether a room has more events than these that are not in the index yet.
+pub(super) fn is_behind(conn: &Connection, id: RoomId, allowed: u64) -> Sql<bool> {
+    Ok(room(conn, id)?.is_some_and(|room| room.extent.head.get() - room.indexed.get() > allowed))
 }
 
-/// All rooms with such events, and how many.
+/// All rooms with events that are not in the index, and how many.
 pub(super) fn behind(conn: &Connection) -> Sql<BTreeMap<i64, u64>> {
     conn.prepare("SELECT no, head - indexed FROM rooms WHERE head > indexed AND gone = 0")?
         .query_map((), |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?
@@ -101,22 +101,37 @@ pub(super) fn is_marked(conn: &Connection) -> Sql<bool> {
 /// Events of a room with all of these words, newest first.
 pub(super) fn search(now: &mut Moment<'_>, room: RoomId, words: &[Word], before: Seq, limit: usize) -> Sql<SearchPage> {
     let Some(found) = super::read::room(now.conn, room)? else { return Ok(SearchPage::default()) };
-    let last = before.get().saturating_sub(1).min(found.indexed.get());
-    let first = found.extent.trimmed.get() + 1;
-    if first > last {
-        return Ok(SearchPage::default());
-    }
-    let ids = now
-        .conn
-        .prepare_cached(
+    let last = before.get().saturating_sub(1).min(found.extent.head.get());
+    let (first, indexed) = (found.extent.trimmed.get() + 1, found.indexed.get());
+    let wanted = limit.saturating_add(1);
+    let mut ids = if last > indexed { scan(now.conn, &found, words, last, wanted)? } else { Vec::new() };
+    if ids.len() < wanted && first <= last.min(indexed) {
+        let mut select = now.conn.prepare_cached(
             "SELECT rowid FROM texts WHERE texts MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid DESC LIMIT ?4",
-        )?
-        .query_map(
-            params![expression(words), id(found.no, first), id(found.no, last), limit.saturating_add(1) as i64],
-            |row| row.get(0),
-        )?
-        .collect::<Sql<Vec<i64>>>()?;
+        )?;
+        let bounds = (id(found.no, first), id(found.no, last.min(indexed)));
+        let rows = select
+            .query_map(params![expression(words), bounds.0, bounds.1, (wanted - ids.len()) as i64], |row| row.get(0))?;
+        for id in rows {
+            ids.push(id?);
+        }
+    }
     now.hits(room, ids, limit)
+}
+
+/// Look through the newest events, which are not in the index yet.
+fn scan(conn: &Connection, room: &RoomRow, words: &[Word], last: u64, wanted: usize) -> Sql<Vec<i64>> {
+    let mut select =
+        conn.prepare_cached("SELECT id, body FROM events WHERE id BETWEEN ?1 AND ?2 AND kind = ?3 ORDER BY id DESC")?;
+    let first = room.indexed.max(room.extent.trimmed).next();
+    let mut rows = select.query(params![id(room.no, first.get()), id(room.no, last), EventKind::TEXT.0])?;
+    let mut found = Vec::new();
+    while let (true, Some(row)) = (found.len() < wanted, rows.next()?) {
+        if matches(&String::from_utf8_lossy(row.get_ref(1)?.as_bytes()?), words) {
+            found.push(row.get(0)?);
+        }
+    }
+    Ok(found)
 }
 
 /// In FTS5's language: each word a string, so that nothing in it means anything there.
