@@ -177,17 +177,16 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The longest such name, in Unicode scalar values.
+            /// The longest such name, in characters as people count them (grapheme clusters).
             pub const MAX_CHARS: usize = $max;
 
-            /// Check a name from outside and take it.
+            /// Check a name from outside and take it, brought into Unicode's form NFC.
             ///
             /// # Errors
             ///
             /// Says in words what is wrong with it.
             pub fn parse(raw: &str) -> Result<Self, NameError> {
-                $check(raw, $what, Self::MAX_CHARS)?;
-                Ok(Self(raw.into()))
+                $check(raw, $what, Self::MAX_CHARS).map(Self)
             }
 
             /// The name.
@@ -232,7 +231,7 @@ macro_rules! name {
 
 name! {
     /// The name a person shows: 1 to 32 characters, no control, invisible or bidi-control characters, no white
-    /// space at the ends.
+    /// space but single spaces inside. Emoji are fine.
     Alias, "alias", 32, text::check_name
 }
 name! {
@@ -241,9 +240,24 @@ name! {
 }
 
 impl Alias {
-    /// The form under which two aliases count as the same one: they differ in case only.
+    /// The alias without the letters' case.
     pub fn folded(&self) -> String {
         self.0.to_lowercase()
+    }
+
+    /// What this alias has in common with those that look like it, whatever their case and script: two aliases with the
+    /// same skeleton can't be told apart, and only one of them may be somebody's. Not for showing.
+    pub fn skeleton(&self) -> String {
+        text::skeleton(&self.0)
+    }
+
+    /// Check that it isn't kept for the server's own use, such as `admin`, and doesn't look like it.
+    ///
+    /// # Errors
+    ///
+    /// It is.
+    pub fn unreserved(self) -> Result<Self, NameError> {
+        if text::is_reserved(&self.0) { Err(NameError::Reserved { what: "alias" }) } else { Ok(self) }
     }
 }
 

@@ -58,9 +58,9 @@ codes! {
     TLS_REQUIRED = 110, "tls_required";
     /// The client speaks TLS, and the server doesn't.
     TLS_NOT_SPOKEN = 111, "tls_not_spoken";
-    /// Somebody present has this alias; the error's suggestion is free.
+    /// Somebody present has this alias, or one that looks like it; the error's suggestion is free.
     ALIAS_IN_USE = 200, "alias_in_use";
-    /// The alias breaks the rules for names.
+    /// The alias breaks the rules for names, or is kept for the server's own use.
     ALIAS_INVALID = 201, "alias_invalid";
     /// The credentials are wrong.
     AUTH_FAILED = 202, "auth_failed";
@@ -86,7 +86,7 @@ codes! {
     TOO_MANY_ROOMS = 303, "too_many_rooms";
     /// The application doesn't let this client into the room.
     JOIN_REFUSED = 304, "join_refused";
-    /// The text is not UTF-8 or holds characters that are not allowed.
+    /// The text is not UTF-8, holds characters that are not allowed, or has too many lines.
     TEXT_INVALID = 400, "text_invalid";
     /// The event is larger than the server takes.
     EVENT_TOO_LARGE = 401, "event_too_large";

@@ -21,6 +21,7 @@ use crate::room::Author;
 use crate::rt::{self, Listener, Signal, TaskGroup};
 use crate::session::handshake::EVENT_OVERHEAD;
 use crate::store::{DynLog, Log, MemoryStore, Retention, StoreError};
+use crate::text;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{Handshakes, Identity};
 
@@ -97,9 +98,10 @@ impl Default for ServerBuilder {
 }
 
 impl ServerBuilder {
-    /// The server's name, which clients show. At most 64 characters are used. Default: `chatnet`.
+    /// The server's name, which clients show in one line. At most 64 characters are used. Default: `chatnet`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.config.name = name.into().chars().take(64).collect();
+        let name: String = name.into().chars().take(64).collect();
+        self.config.name = text::display_line(&name).into_owned();
         self
     }
 

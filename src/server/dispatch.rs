@@ -121,7 +121,8 @@ fn handshake(reader: &mut Reader, frame: &Frame<'_>) -> Flow {
     let Some(handshake) = &mut reader.handshake else { return Flow::Next };
     match handshake.frame(frame, shared.config.max_event) {
         Step::Welcome { agent, .. } => {
-            reader.agent = agent.chars().take(64).collect();
+            let agent: String = agent.chars().take(64).collect();
+            reader.agent = crate::text::display_line(&agent).into_owned();
             conn.queue(&Welcome {
                 version: VERSION,
                 capabilities: Vec::new(),

@@ -12,6 +12,7 @@ use super::session::{Session, Token};
 use crate::id::{Alias, SessionId};
 use crate::limit::{Connections, Full};
 use crate::store::TokenHash;
+use crate::text;
 
 /// Sessions that may wait for a connection at once; beyond, the one that has waited longest is not kept.
 const MAX_AWAY: usize = 100_000;
@@ -27,6 +28,7 @@ struct Inner {
     connections: Connections,
     conns: BTreeMap<u64, Arc<Conn>>,
     sessions: BTreeMap<SessionId, Arc<Session>>,
+    /// By skeleton: of aliases that look alike, one is taken.
     aliases: HashMap<String, SessionId>,
     tokens: HashMap<TokenHash, SessionId>,
     /// Those without a connection, by the time at which they end.
@@ -81,13 +83,13 @@ impl Sessions {
     ) -> Result<Arc<Session>, Alias> {
         let mut inner = self.inner.lock();
         let alias = match wish {
-            Some(wish) if inner.aliases.contains_key(&wish.folded()) => return Err(inner.free_like(wish)),
+            Some(wish) if inner.aliases.contains_key(&wish.skeleton()) => return Err(inner.free_like(wish)),
             Some(wish) => wish.clone(),
             None => inner.free_guest(),
         };
-        let folded = alias.folded();
+        let skeleton = alias.skeleton();
         let session = Arc::new(make(alias));
-        inner.aliases.insert(folded, session.id);
+        inner.aliases.insert(skeleton, session.id);
         Ok(session)
     }
 
@@ -100,12 +102,12 @@ impl Sessions {
 
     /// Put back a session that the store has kept. False if its alias is taken.
     pub(super) fn restore(&self, session: &Arc<Session>) -> bool {
+        let skeleton = session.author.alias.skeleton();
         let mut inner = self.inner.lock();
-        let folded = session.author.alias.folded();
-        if inner.aliases.contains_key(&folded) {
+        if inner.aliases.contains_key(&skeleton) {
             return false;
         }
-        inner.aliases.insert(folded, session.id);
+        inner.aliases.insert(skeleton, session.id);
         inner.sessions.insert(session.id, Arc::clone(session));
         inner.tokens.extend(session.tokens().map(|token| (token, session.id)));
         true
@@ -148,10 +150,10 @@ impl Sessions {
 
     /// A session has ended, or did not begin: its alias is free, its tokens are good for nothing.
     pub(super) fn release(&self, session: &Session) {
+        let skeleton = session.author.alias.skeleton();
         let mut inner = self.inner.lock();
-        let folded = session.author.alias.folded();
-        if inner.aliases.get(&folded) == Some(&session.id) {
-            inner.aliases.remove(&folded);
+        if inner.aliases.get(&skeleton) == Some(&session.id) {
+            inner.aliases.remove(&skeleton);
         }
         for token in session.tokens() {
             inner.tokens.remove(&token);
@@ -206,23 +208,21 @@ impl Inner {
 
     /// `ada` → `ada2`, `ada3`, …
     fn free_like(&mut self, wish: &Alias) -> Alias {
-        for n in 2..1000 {
-            let suffix = n.to_string();
-            let head: String = wish.as_str().chars().take(Alias::MAX_CHARS - suffix.len()).collect();
-            if let Ok(alias) = Alias::parse(&format!("{}{suffix}", head.trim_end()))
-                && !self.aliases.contains_key(&alias.folded())
-            {
-                return alias;
-            }
-        }
-        self.free_guest()
+        // Room for three digits.
+        let head = text::graphemes(wish.as_str(), Alias::MAX_CHARS - 3).trim_end();
+        // Once: this runs under the lock, and a thousand times if everybody wants the same alias.
+        let skeleton = text::skeleton(head);
+        let free = |n: &String| !self.aliases.contains_key(&format!("{skeleton}{}", text::skeleton(n)));
+        let suffix = (2..1000).map(|n| n.to_string()).find(free);
+        let alias = suffix.and_then(|suffix| Alias::parse(&format!("{head}{suffix}")).ok());
+        alias.unwrap_or_else(|| self.free_guest())
     }
 
     fn free_guest(&mut self) -> Alias {
         loop {
             self.guests += 1;
             let alias = Alias::parse(&format!("guest{}", self.guests)).expect("letters and digits make an alias");
-            if !self.aliases.contains_key(&alias.folded()) {
+            if !self.aliases.contains_key(&alias.skeleton()) {
                 return alias;
             }
         }

@@ -140,7 +140,7 @@ impl Handshake {
         }
         let parsed = match std::str::from_utf8(&auth.data) {
             Ok("") => return Step::Guest(None),
-            Ok(raw) => Alias::parse(raw).map_err(|e: NameError| e.to_string()),
+            Ok(raw) => Alias::parse(raw).and_then(Alias::unreserved).map_err(|e: NameError| e.to_string()),
             Err(_) => Err("the alias is not valid UTF-8".into()),
         };
         match parsed {

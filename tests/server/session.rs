@@ -26,6 +26,26 @@ fn an_alias_in_use_is_refused_with_a_free_one_and_the_client_may_try_again() {
 }
 
 #[test]
+fn an_alias_that_looks_like_one_in_use_or_like_the_servers_own_is_refused() {
+    let server = TestServer::start();
+    let _ada = Wire::guest(server.addr, "paul");
+    let mut other = Wire::connect(server.addr);
+    other.hello();
+    // A capital I, and Cyrillic letters; and somebody who wants to pass for the server.
+    for (alike, code, free) in [
+        ("PauI", Code::ALIAS_IN_USE, Some("PauI2")),
+        ("раul", Code::ALIAS_IN_USE, Some("раul2")),
+        ("ѕystem", Code::ALIAS_INVALID, None),
+    ] {
+        other.send(&guest(alike));
+        let error: ErrorReply = other.expect();
+        assert_eq!((error.code, error.suggestion.as_deref(), error.fatal), (code, free, false), "{alike}");
+    }
+    other.send(&guest("A\u{30a}sa"));
+    assert_eq!(other.expect::<Authenticated>().alias, "Åsa", "names are in NFC");
+}
+
+#[test]
 fn an_alias_is_free_again_when_its_session_is_gone() {
     let server = TestServer::start();
     let mut ada = Wire::guest(server.addr, "ada");

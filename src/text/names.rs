@@ -1,0 +1,112 @@
+//! Aliases and room names.
+
+use std::fmt;
+use std::sync::Arc;
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::MAX_MARKS;
+use super::chars::{is_mark, is_nameless};
+use super::emoji;
+
+/// A character as people count them may take so many bytes on average: a family of four takes 25, few names are made
+/// of families.
+const BYTES_PER_CHARACTER: usize = 8;
+
+/// Why a name was refused; its `Display` says what is wrong and what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameError {
+    /// There is nothing in it.
+    Empty {
+        /// What kind of name.
+        what: &'static str,
+    },
+    /// It is longer than allowed.
+    TooLong {
+        /// What kind of name.
+        what: &'static str,
+        /// The longest allowed, in characters as people count them (grapheme clusters).
+        max: usize,
+    },
+    /// It holds a character that can't be seen, moves others about, piles up on others, or is white space where none
+    /// may be.
+    Character {
+        /// What kind of name.
+        what: &'static str,
+        /// The character.
+        found: char,
+    },
+    /// It would pass for a part of the server.
+    Reserved {
+        /// What kind of name.
+        what: &'static str,
+    },
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty { what } => write!(f, "the {what} is empty; give at least one character"),
+            Self::TooLong { what, max } => write!(f, "the {what} is too long; at most {max} characters are allowed"),
+            Self::Character { what, found } => {
+                write!(f, "the {what} holds the character U+{:04X}, which is not allowed there", u32::from(*found))
+            }
+            Self::Reserved { what } => write!(f, "the {what} is kept for the server's own use; choose another one"),
+        }
+    }
+}
+
+impl std::error::Error for NameError {}
+
+/// Take a name that may hold single spaces inside: an alias.
+pub(crate) fn check_name(raw: &str, what: &'static str, max: usize) -> Result<Arc<str>, NameError> {
+    let name = check(raw, what, max, true)?;
+    if name.starts_with(' ') || name.ends_with(' ') || name.contains("  ") {
+        return Err(NameError::Character { what, found: ' ' });
+    }
+    Ok(name)
+}
+
+/// Take a name without any white space: a room's.
+pub(crate) fn check_word(raw: &str, what: &'static str, max: usize) -> Result<Arc<str>, NameError> {
+    check(raw, what, max, false)
+}
+
+/// The first `max` characters of a name, as people count them.
+pub(crate) fn graphemes(name: &str, max: usize) -> &str {
+    name.grapheme_indices(true).nth(max).map_or(name, |(end, _)| &name[..end])
+}
+
+fn check(raw: &str, what: &'static str, max: usize, spaces: bool) -> Result<Arc<str>, NameError> {
+    if raw.is_empty() {
+        return Err(NameError::Empty { what });
+    }
+    // Bytes first: to look at a megabyte for one alias would be work for a stranger.
+    if raw.len() > max * BYTES_PER_CHARACTER {
+        return Err(NameError::TooLong { what, max });
+    }
+    let name: Arc<str> = if raw.is_ascii() { raw.into() } else { raw.nfc().collect::<String>().into() };
+    if let Some(found) = first_bad(&name, spaces) {
+        return Err(NameError::Character { what, found });
+    }
+    if name.len() > max * BYTES_PER_CHARACTER || name.len() > max && name.graphemes(true).count() > max {
+        return Err(NameError::TooLong { what, max });
+    }
+    Ok(name)
+}
+
+fn first_bad(name: &str, spaces: bool) -> Option<char> {
+    // At its beginning a mark would change what stands before the name.
+    let (mut at, mut marks) = (0, MAX_MARKS);
+    while let Some(c) = name[at..].chars().next() {
+        let emoji = emoji::sequence(&name[at..]);
+        marks = if is_mark(c) { marks + 1 } else { 0 };
+        if emoji == 0 && (is_nameless(c) && !(spaces && c == ' ') || marks > MAX_MARKS) {
+            return Some(c);
+        }
+        at += emoji.max(c.len_utf8());
+    }
+    None
+}
