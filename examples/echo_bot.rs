@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     // The receipt says whether it was stored; a bot that only answers needn't wait for it.
                     drop(room.send(answer).await?);
                 }
-                Event::Closed { reason } => println!("{reason}"),
+                Event::Reconnecting { reason, .. } | Event::Closed { reason } => println!("{reason}"),
                 _ => {}
             }
         }

@@ -18,11 +18,13 @@ pub mod transport;
 pub mod trust;
 
 pub use client::{
-    Acked, Author, ChatMessage, Client, ClientBuilder, ClientHandler, CloseReason, ConnectError, Cursor, Event, Events,
-    Receipt, ReceiptError, RequestError, Room, SendError, ServerInfo,
+    Acked, Author, ChatMessage, Client, ClientBuilder, ClientHandler, ClientState, CloseReason, ConnectError,
+    Connector, Cursor, Event, Events, HistoryItem, HistoryPage, Receipt, ReceiptError, Reconnect, RequestError, Room,
+    SearchHit, SearchPage, SendError, ServerInfo,
 };
 pub use handler::{Admission, Handler, Interests, Message, Peer, Verdict};
 pub use id::{Alias, Lineage, OutboxId, PrincipalId, RoomId, RoomName, Seq, SessionId, Timestamp};
+pub use protocol::message::Place;
 pub use protocol::{Code, EventKind, PrincipalKind, SkipReason, Source};
 pub use server::{
     BindError, Counters, HandleError, Page, Published, RoomInfo, Server, ServerBuilder, ServerHandle, SessionInfo,

@@ -63,8 +63,7 @@ fn the_word_filter_filters_and_the_echo_bot_echoes() {
         assert_eq!(message(&mut events).await, ("echo".into(), "ada: **** it".into()));
     });
     drop(server);
-    assert!(bot.line().starts_with("the connection"));
-    assert!(bot.child.wait().unwrap().success());
+    assert!(bot.line().starts_with("the connection"), "it tries to come back");
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! How a connection is made.
+//! How a client is made.
 
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,98 +9,145 @@ use futures::channel::oneshot;
 use futures::io::{AsyncRead, AsyncWrite};
 use futures::{FutureExt, StreamExt};
 
-use super::driver;
+use super::connector::{Connector, Once, Open, Own, Tcp};
 use super::error::ConnectError;
-use super::event::{ClientHandler, CloseReason, DynClientHandler};
+use super::event::{ClientHandler, CloseReason, Cursor, DynClientHandler};
 use super::link::Link;
-use super::reach::{Security, reach};
-use super::state::{MAX_BODY, State, Waiting};
-use super::{Client, Events, Inner};
+use super::reach::Security;
+use super::requests::Waiting;
+use super::state::{Settings, State};
+use super::{Client, Events, Inner, journal, reconnect};
 use crate::id::{Alias, RoomName};
-use crate::protocol::VERSION;
-use crate::protocol::message::{Attach, Auth, Hello, MAGIC};
-use crate::rt::{self, TaskGroup};
+use crate::rt::TaskGroup;
+use crate::session::backoff::Reconnect;
 
-/// Settings of a connection, begun by [`Client::builder`].
+/// Settings of a client, begun by [`Client::builder`].
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until it connects"]
 pub struct ClientBuilder {
-    alias: String,
-    room: Option<String>,
-    agent: String,
+    settings: Settings,
     connect_timeout: Duration,
-    handshake_timeout: Duration,
-    outbox_bytes: usize,
-    event_bytes: usize,
+    reconnect: Reconnect,
+    outbox_file: Option<PathBuf>,
     security: Security,
 }
 
 impl Default for ClientBuilder {
     fn default() -> Self {
-        Self {
+        let settings = Settings {
             alias: String::new(),
+            alias_fallback: false,
             room: Some(String::new()),
             agent: concat!("chatnet/", env!("CARGO_PKG_VERSION")).into(),
-            connect_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
             outbox_bytes: 1 << 20,
             event_bytes: 4 << 20,
-            security: Security::default(),
-        }
+            history_on_join: 0,
+            cursors: Vec::new(),
+        };
+        let (connect_timeout, reconnect, outbox_file) = (Duration::from_secs(10), Reconnect::default(), None);
+        Self { settings, connect_timeout, reconnect, outbox_file, security: Security::default() }
     }
 }
 
 impl ClientBuilder {
     /// The alias to show. Default: the server picks one.
     pub fn alias(mut self, alias: impl Into<String>) -> Self {
-        self.alias = alias.into();
+        self.settings.alias = alias.into();
+        self
+    }
+
+    /// Take the alias that the server proposes if the wished one is in use: when connecting, and when a lost session
+    /// begins anew. Default: no; connecting fails, and a client that comes back too late is closed.
+    pub fn alias_fallback(mut self, fallback: bool) -> Self {
+        self.settings.alias_fallback = fallback;
         self
     }
 
     /// The room to join at once. Default: the server's own default.
     pub fn room(mut self, room: impl Into<String>) -> Self {
-        self.room = Some(room.into());
+        self.settings.room = Some(room.into());
         self
     }
 
     /// Join no room at once.
     pub fn no_room(mut self) -> Self {
-        self.room = None;
+        self.settings.room = None;
         self
     }
 
     /// What the program calls itself, for the server's log. Default: `chatnet/VERSION`.
     pub fn agent(mut self, agent: impl Into<String>) -> Self {
-        self.agent = agent.into();
+        self.settings.agent = agent.into();
         self
     }
 
-    /// How long finding and reaching the server may take. Default: 10 s.
+    /// How long finding and reaching the server may take, each time. Default: 10 s.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;
         self
     }
 
-    /// How long the server may take to begin the session then. Default: 10 s.
+    /// How long the server may take to begin the session then, each time. Default: 10 s.
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
-        self.handshake_timeout = limit;
+        self.settings.handshake_timeout = limit;
+        self
+    }
+
+    /// When to come back after a connection was lost, and when to give up. The first connection is not tried again:
+    /// [`connect`](Self::connect) fails at once. Default: see [`Reconnect::default`].
+    pub fn reconnect(mut self, rules: Reconnect) -> Self {
+        self.reconnect = rules;
         self
     }
 
     /// Bytes that may wait to be sent and acknowledged; [`send`](crate::Room::send) waits beyond. Default: 1 MiB.
     pub fn outbox_bytes(mut self, bytes: usize) -> Self {
-        self.outbox_bytes = bytes;
+        self.settings.outbox_bytes = bytes;
         self
     }
 
     /// Bytes of events that may wait for the application; beyond, the server is asked to hold back. Default: 4 MiB.
     pub fn event_bytes(mut self, bytes: usize) -> Self {
-        self.event_bytes = bytes;
+        self.settings.event_bytes = bytes;
+        self
+    }
+
+    /// On coming into a room, first tell the last `events` of what was said there before (at most 500), as
+    /// [`Event::Message`](crate::Event::Message) with [`Source::History`](crate::Source::History); live events come
+    /// behind them, each once. Costs a round trip before the first live event. Default: none.
+    pub fn history_on_join(mut self, events: u32) -> Self {
+        self.settings.history_on_join = events;
+        self
+    }
+
+    /// A place up to which an earlier client's application has taken a room's events, from
+    /// [`ChatMessage::cursor`](crate::ChatMessage::cursor): on joining that room, this client goes on behind it, and
+    /// looks at no history. Call it once for each room. If the place is none of that room's log any more, it is told as
+    /// [`Event::Gap`](crate::Event::Gap) with [`SkipReason::Reset`](crate::SkipReason::Reset).
+    pub fn cursor(mut self, place: Cursor) -> Self {
+        self.settings.cursors.retain(|other| other.room != place.room);
+        self.settings.cursors.push(place);
+        self
+    }
+
+    /// Keep what is sent and not yet answered in this file, so that it survives this process: the next client with the
+    /// same file sends it. Default: none, the outbox is in memory.
+    ///
+    /// A text is written, and synced to the disk, before it is sent; what comes together is synced together. So a crash
+    /// of the program, or of the machine, loses no text that [`send`](crate::Room::send) has taken for longer than that
+    /// sync takes. The file also holds the session's token, with which the next client goes on with the session, if that
+    /// is still within the server's grace time: then nothing is stored twice, and nobody notices. Only its owner may read
+    /// the file. One client at a time may use it. It stays below twice [`outbox_bytes`](Self::outbox_bytes) and 64 KiB.
+    ///
+    /// If it can't be written any more, that is logged, the file is removed, and the outbox goes on in memory.
+    pub fn outbox_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.outbox_file = Some(path.into());
         self
     }
 
     /// Speak TLS, and take only the server that this describes for the right one. Default: no TLS. Has no effect on
-    /// [`connect_over`](Self::connect_over).
+    /// [`connect_by`](Self::connect_by) and [`connect_over`](Self::connect_over).
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: crate::transport::tls::ClientTls) -> Self {
         self.security = Security::Tls(tls);
@@ -115,7 +163,7 @@ impl ClientBuilder {
     }
 
     /// Connect to `HOST:PORT`. Resolves when the session has begun and its first room is joined. Each address of the
-    /// host is tried in turn.
+    /// host is tried in turn; they are looked up anew for each connection.
     ///
     /// Cancel safe: dropping it closes whatever was opened.
     ///
@@ -123,12 +171,9 @@ impl ClientBuilder {
     ///
     /// See [`ConnectError`].
     pub async fn connect(self, addr: impl ToString) -> Result<(Client, Events), ConnectError> {
-        self.check()?;
         let addr = addr.to_string();
-        let limit = self.connect_timeout;
-        let reached = rt::timeout(limit, reach(&addr, &self.security)).await;
-        let socket = reached.unwrap_or(Err(ConnectError::Timeout { after: limit }))?;
-        self.begin(socket).await.map_err(|e| e.at(&addr))
+        let security = self.security.clone();
+        self.begin(Box::new(Tcp { addr: addr.clone(), security })).await.map_err(|e| e.at(&addr))
     }
 
     /// Connect, and have events given to `handler` on a task of the library's own.
@@ -144,8 +189,18 @@ impl ClientBuilder {
         Ok(client)
     }
 
-    /// Begin a session over a stream of the application's own: one end of
-    /// [`transport::memory::pair`](crate::transport::memory::pair), a WebSocket, a pipe.
+    /// Begin a session over a transport of the application's own, which can be opened again when a connection is lost.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConnectError`].
+    pub async fn connect_by(self, connector: impl Connector) -> Result<(Client, Events), ConnectError> {
+        self.begin(Box::new(Own(connector))).await
+    }
+
+    /// Begin a session over one stream of the application's own: an end of
+    /// [`transport::memory::pair`](crate::transport::memory::pair), a WebSocket, a pipe. It can't be opened again: its
+    /// end is the client's; [`connect_by`](Self::connect_by) comes back.
     ///
     /// # Errors
     ///
@@ -154,51 +209,42 @@ impl ClientBuilder {
         self,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     ) -> Result<(Client, Events), ConnectError> {
-        self.check()?;
-        self.begin(stream).await
+        self.reconnect(Reconnect::never()).begin(Box::new(Once::new(stream))).await
     }
 
     fn check(&self) -> Result<(), ConnectError> {
-        if !self.alias.is_empty() {
-            Alias::parse(&self.alias).map_err(ConnectError::Alias)?;
+        if !self.settings.alias.is_empty() {
+            Alias::parse(&self.settings.alias).map_err(ConnectError::Alias)?;
         }
-        if let Some(room) = self.room.as_deref().filter(|room| !room.is_empty()) {
+        if let Some(room) = self.settings.room.as_deref().filter(|room| !room.is_empty()) {
             RoomName::parse(room).map_err(ConnectError::Room)?;
         }
         Ok(())
     }
 
-    async fn begin(
-        self,
-        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    ) -> Result<(Client, Events), ConnectError> {
-        let mut state = State::new(self.outbox_bytes, self.event_bytes, self.room.is_some(), Instant::now());
-        // A guest has no secret: everything may go at once, and one round trip is enough.
-        state.send(&Hello {
-            magic: MAGIC.to_vec().into(),
-            min_version: VERSION,
-            max_version: VERSION,
-            capabilities: Vec::new(),
-            max_body: MAX_BODY,
-            agent: self.agent,
-        });
-        state.send(&Auth { mechanism: "guest".into(), data: self.alias.into_bytes().into() });
-        state.send(&Attach { token: None, cursors: Vec::new(), more: false });
-        if let Some(room) = &self.room {
-            state.join(room, Waiting::First);
+    async fn begin(self, by: Box<dyn Open>) -> Result<(Client, Events), ConnectError> {
+        self.check()?;
+        let room = self.settings.room.clone();
+        let mut state = State::new(self.settings, Instant::now());
+        let mut file = None;
+        if let Some(path) = self.outbox_file {
+            file = Some(journal::open(path, &mut state).await?);
+        }
+        let restored = state.outbox.len();
+        if let Some(name) = room {
+            state.ask(Waiting::First { name });
         }
         let (ready, begun) = oneshot::channel();
         state.ready = Some(ready);
         let link = Arc::new(Link::new(state));
         let tasks = TaskGroup::default();
         let opening = Opening { tasks: Some(tasks.clone()) };
-        tasks.spawn(driver::run(Arc::clone(&link), stream));
+        if let Some(file) = file {
+            tasks.spawn(journal::run(Arc::clone(&link), file));
+        }
+        tasks.spawn(reconnect::run(Arc::clone(&link), by, self.connect_timeout, self.reconnect));
         let events = Events::new(Arc::clone(&link));
-        let limit = self.handshake_timeout;
-        let begun = rt::timeout(limit, begun).await;
-        begun
-            .unwrap_or(Ok(Err(ConnectError::Timeout { after: limit })))
-            .unwrap_or(Err(ConnectError::Closed(CloseReason::Cut)))?;
+        begun.await.unwrap_or(Err(ConnectError::Closed(CloseReason::Cut)))?;
         let (alias, session, server) = {
             let state = link.lock();
             (state.alias.clone(), state.session, state.server.clone())
@@ -207,11 +253,11 @@ impl ClientBuilder {
             return Err(ConnectError::Closed(CloseReason::Cut));
         };
         opening.done();
-        Ok((Client { inner: Arc::new(Inner { link, tasks, alias, session, server }) }, events))
+        Ok((Client { inner: Arc::new(Inner { link, tasks, alias, session, server, restored }) }, events))
     }
 }
 
-/// A connection that is being opened: cut if nobody waits for it any more.
+/// A client that is being opened: cut if nobody waits for it any more.
 struct Opening {
     tasks: Option<TaskGroup>,
 }
@@ -228,13 +274,13 @@ impl Drop for Opening {
     }
 }
 
-/// Give a connection's events to a handler, one after the other.
+/// Give a client's events to a handler, one after the other.
 async fn call(mut events: Events, mut handler: Box<dyn DynClientHandler>) {
     while let Some(event) = events.next().await {
         if AssertUnwindSafe(handler.event(event)).catch_unwind().await.is_err() {
             tracing::error!("a client's handler panicked; its connection is closed");
-            events.link.lock().closing = true;
-            events.link.output.notify();
+            events.link.lock().closing.get_or_insert_with(Instant::now);
+            events.link.changed();
             return;
         }
     }

@@ -21,18 +21,27 @@ use crate::rt;
 /// How long the last frames, the goodbye among them, may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// Drive a connection until it ends, and tell everybody who waits.
-pub(super) async fn run(link: Arc<Link>, stream: impl AsyncRead + AsyncWrite + Unpin) {
+/// Drive a connection until it ends.
+pub(super) async fn run(link: &Link, stream: impl AsyncRead + AsyncWrite + Unpin) {
     let (read, write) = stream.split();
     let mut write = FramedWrite::new(write, FrameCodec::new(MAX_BODY));
-    let mut frames = FramedRead::new(Heard { inner: read, link: &link }, FrameCodec::new(MAX_BODY));
+    let mut frames = FramedRead::new(Heard { inner: read, link }, FrameCodec::new(MAX_BODY));
     {
-        let reading = read_frames(&link, &mut frames, false);
-        let writing = write_frames(&link, &mut write);
-        let ticking = tick(&link);
+        let reading = read_frames(link, &mut frames, false);
+        let writing = write_frames(link, &mut write);
+        let ticking = tick(link);
         rt::race(reading, rt::race(writing, ticking)).await;
     }
-    let last = link.lock().take_output(Instant::now());
+    let last = {
+        let mut state = link.lock();
+        match state.conn.ended {
+            // Whoever left, or was silent, hears nothing more; and the next connection may be wanted soon.
+            Some(CloseReason::Requested | CloseReason::Protocol(_) | CloseReason::Bye { .. }) => {
+                state.take_output(Instant::now())
+            }
+            _ => return,
+        }
+    };
     let farewell = async {
         if !last.is_empty() {
             write.send(Bytes::from(last)).await?;
@@ -40,12 +49,10 @@ pub(super) async fn run(link: Arc<Link>, stream: impl AsyncRead + AsyncWrite + U
         write.close().await?;
         // Closing a socket while something unread lies in it would reset the connection, and with it what the server
         // hasn't read yet. It closes when it has read the goodbye; acks that come until then count.
-        read_frames(&link, &mut frames, true).await;
+        read_frames(link, &mut frames, true).await;
         Ok::<(), CodecError>(())
     };
     let _ = rt::timeout(LAST_WORDS, farewell).await;
-    link.lock().finish();
-    link.changed();
 }
 
 type Frames<'a, R> = FramedRead<Heard<'a, R>, FrameCodec>;
@@ -57,7 +64,7 @@ async fn read_frames(link: &Link, frames: &mut Frames<'_, impl AsyncRead + Unpin
             Some(Ok(frame)) => {
                 let mut state = link.lock();
                 dispatch::frame(&mut state, &frame.as_frame(), Instant::now());
-                let ended = state.closed.is_some() && !on;
+                let ended = state.conn.ended.is_some() && !on;
                 drop(state);
                 link.changed();
                 if ended {
@@ -70,7 +77,7 @@ async fn read_frames(link: &Link, frames: &mut Frames<'_, impl AsyncRead + Unpin
             Some(Err(CodecError::Io(e))) => CloseReason::Io(Arc::new(e)),
             Some(Err(CodecError::TooLong(e))) => CloseReason::Protocol(e.to_string()),
         };
-        link.lock().close(reason);
+        link.lock().conn.end(reason);
         return;
     }
 }
@@ -79,7 +86,7 @@ async fn write_frames(link: &Link, write: &mut FramedWrite<impl AsyncWrite + Unp
     loop {
         let (bytes, ended) = {
             let mut state = link.lock();
-            (state.take_output(Instant::now()), state.closed.is_some())
+            (state.take_output(Instant::now()), state.conn.ended.is_some())
         };
         if !bytes.is_empty()
             && let Err(e) = write.send(Bytes::from(bytes)).await
@@ -91,7 +98,7 @@ async fn write_frames(link: &Link, write: &mut FramedWrite<impl AsyncWrite + Unp
             };
             // What the server said before it closed is still to be read: the reader finds the end.
             if rt::timeout(Duration::from_secs(1), std::future::pending::<()>()).await.is_none() {
-                link.lock().close(reason);
+                link.lock().conn.end(reason);
             }
             return;
         }
@@ -107,7 +114,7 @@ async fn tick(link: &Link) {
         let next = {
             let mut state = link.lock();
             let next = state.tick(Instant::now());
-            if state.closed.is_some() {
+            if state.conn.ended.is_some() {
                 return;
             }
             next

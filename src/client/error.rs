@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::event::CloseReason;
@@ -49,6 +50,15 @@ pub enum ConnectError {
         suggestion: Option<String>,
         /// After how many milliseconds trying again may help; none: it won't.
         retry_after_ms: Option<u32>,
+    },
+    /// The application's own transport could not be opened.
+    Transport(io::Error),
+    /// The outbox's file can't be used.
+    Outbox {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
     },
     /// The server speaks TLS only, and this client was told not to.
     TlsRequired {
@@ -104,6 +114,16 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// Whether the server is not the right one, or doesn't speak as privately as this client wants it to.
+    pub(super) fn is_about_trust(&self) -> bool {
+        match self {
+            Self::TlsRequired { .. } | Self::NoTls { .. } => true,
+            #[cfg(feature = "tls")]
+            Self::Certificate { .. } | Self::UnknownServer { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Say where it was, now that it is known.
     pub(super) fn at(self, addr: &str) -> Self {
         match self {
@@ -154,6 +174,8 @@ impl fmt::Display for ConnectError {
                 write!(f, "the server at {server} is not known yet, and {problem}; its fingerprint is {fingerprint}")
             }
             Self::Trust { source } => write!(f, "known servers: {source}"),
+            Self::Transport(e) => write!(f, "the transport could not be opened: {e}"),
+            Self::Outbox { path, source } => write!(f, "the outbox {} can't be used: {source}", path.display()),
             Self::Closed(reason) => reason.fmt(f),
         }
     }
@@ -163,11 +185,15 @@ impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Alias(e) | Self::Room(e) => Some(e),
-            Self::Resolve { source, .. } | Self::Connect { source, .. } | Self::Trust { source } => Some(source),
+            Self::Resolve { source, .. }
+            | Self::Connect { source, .. }
+            | Self::Trust { source }
+            | Self::Outbox { source, .. } => Some(source),
             #[cfg(feature = "tls")]
             Self::Certificate { problem, .. } => Some(problem),
             #[cfg(feature = "tls")]
             Self::UnknownServer { problem, .. } => Some(problem.as_ref()),
+            Self::Transport(source) => Some(source),
             _ => None,
         }
     }
@@ -263,15 +289,22 @@ pub enum ReceiptError {
         /// Why, in words.
         text: String,
     },
-    /// The connection ended before the server answered: it may be stored or not.
-    Lost,
+    /// The client was closed, or gave up, before the server answered: it may be stored or not. With an outbox on disk it
+    /// is sent again by the next client that uses it.
+    Lost {
+        /// How many texts it is true of, this one among them.
+        unsent: usize,
+    },
 }
 
 impl fmt::Display for ReceiptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused { code, text } => write!(f, "the server refused the message: {text} ({})", code.name()),
-            Self::Lost => f.write_str("the connection ended before the message was acknowledged"),
+            Self::Lost { unsent: 2.. } => {
+                f.write_str("the connection ended before the message, and others, were acknowledged")
+            }
+            Self::Lost { .. } => f.write_str("the connection ended before the message was acknowledged"),
         }
     }
 }

@@ -4,9 +4,11 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 
+use super::error::ConnectError;
 use crate::id::{Alias, Lineage, PrincipalId, RoomId, RoomName, Seq, SessionId, Timestamp};
 use crate::protocol::Code;
 use crate::protocol::message::{EventKind, PrincipalKind, SkipReason, Source};
@@ -18,7 +20,7 @@ use crate::protocol::message::{EventKind, PrincipalKind, SkipReason, Source};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
-    /// The session has begun. First of all.
+    /// A session has begun. First of all, and again behind [`SessionLost`](Self::SessionLost).
     Connected {
         /// The alias that it has.
         alias: Alias,
@@ -26,6 +28,30 @@ pub enum Event {
         session: SessionId,
         /// The room that was joined at once.
         room: Option<RoomName>,
+    },
+    /// The connection was lost, or could not be opened again. What is said meanwhile waits in the outbox.
+    Reconnecting {
+        /// The next attempt's number, from 1 since the last connection that was of use.
+        attempt: u32,
+        /// How long until it.
+        delay: Duration,
+        /// What happened to the last one.
+        reason: CloseReason,
+    },
+    /// The session goes on over another connection: alias and rooms are kept, and what was missed comes now, with
+    /// [`Source::Replay`].
+    Resumed {
+        /// How many events come so, at most.
+        replayed: u64,
+    },
+    /// The server doesn't go on with the session. A new one begins: [`Connected`](Self::Connected) tells its alias. The
+    /// rooms are joined again, each is told as [`Joined`](Self::Joined); what is unanswered is sent again. If the
+    /// server had stored some of it before, it is there twice.
+    SessionLost {
+        /// Why.
+        code: Code,
+        /// Why, in words.
+        text: String,
     },
     /// This client is a member of a room now.
     Joined {
@@ -87,7 +113,8 @@ pub enum Event {
         /// How many there are.
         members: u32,
     },
-    /// Events that will not come.
+    /// Events that will not come; those that were only too many can be read with
+    /// [`Room::history`](crate::Room::history).
     Gap {
         /// Where.
         room: RoomName,
@@ -127,7 +154,7 @@ pub enum Event {
         /// What, in words.
         text: String,
     },
-    /// The connection has ended. Last of all.
+    /// The client was closed, gave up, or may not come back. Last of all.
     Closed {
         /// Why.
         reason: CloseReason,
@@ -162,6 +189,8 @@ pub struct ChatMessage {
     pub at: Timestamp,
     /// How it comes.
     pub source: Source,
+    /// It is this client's own: in history only.
+    pub own: bool,
     /// Where a reader is who has taken it.
     pub cursor: Cursor,
 }
@@ -209,6 +238,8 @@ pub enum CloseReason {
         /// After how many milliseconds coming back may help; none: it won't.
         retry_after_ms: Option<u32>,
     },
+    /// No connection could be opened.
+    Unreachable(Arc<ConnectError>),
     /// Nothing was heard for three heartbeats.
     IdleTimeout,
     /// The connection was cut.
@@ -224,8 +255,9 @@ impl fmt::Display for CloseReason {
         match self {
             Self::Requested => f.write_str("the connection was closed"),
             Self::Bye { code, text, .. } => write!(f, "the server ended the connection: {text} ({})", code.name()),
-            Self::IdleTimeout => f.write_str("the server was silent for three heartbeats; connect again"),
-            Self::Cut => f.write_str("the connection was cut; connect again"),
+            Self::Unreachable(e) => e.fmt(f),
+            Self::IdleTimeout => f.write_str("the server was silent for three heartbeats"),
+            Self::Cut => f.write_str("the connection was cut"),
             Self::Io(e) => write!(f, "the connection failed: {e}"),
             Self::Protocol(what) => write!(f, "the server broke the protocol: {what}"),
         }
@@ -273,7 +305,10 @@ impl Event {
             Self::Message(message) => message.text.len() + message.from.alias.len(),
             Self::Acked(acked) => acked.text.len() + acked.replaced.as_ref().map_or(0, String::len),
             Self::Refused { text, reason, .. } => text.len() + reason.len(),
-            Self::Notice { text, .. } | Self::Left { text, .. } | Self::ServerError { text, .. } => text.len(),
+            Self::Notice { text, .. }
+            | Self::Left { text, .. }
+            | Self::ServerError { text, .. }
+            | Self::SessionLost { text, .. } => text.len(),
             _ => 0,
         }
     }

@@ -1,40 +1,53 @@
 //! The client.
 
 mod builder;
+mod connection;
+mod connector;
 mod dispatch;
 mod driver;
 mod error;
 mod event;
+mod history;
+mod journal;
 mod link;
+mod opening;
+mod publishing;
 mod queue;
 mod reach;
+mod reading;
+mod reconnect;
+mod requests;
 mod room;
+mod rooms;
 mod state;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::channel::oneshot;
 use futures::stream::{FusedStream, Stream};
 
 use link::Link;
-use state::Waiting;
+use requests::Waiting;
 
 use crate::id::{Alias, RoomName, SessionId};
 use crate::rt::{self, TaskGroup};
 
+pub use crate::session::backoff::Reconnect;
 pub use builder::ClientBuilder;
+pub use connector::Connector;
 pub use error::{ConnectError, ReceiptError, RequestError, SendError};
 pub use event::{Acked, Author, ChatMessage, ClientHandler, CloseReason, Cursor, Event};
+pub use history::{HistoryItem, HistoryPage, SearchHit, SearchPage};
 pub use room::{Receipt, Room};
 pub use state::ServerInfo;
 
 /// How long closing may take; then the connection is cut.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection to a server.
+/// A client of a server: one session, over as many connections as it takes.
 ///
 /// ```
 /// # async_std::task::block_on(async {
@@ -61,9 +74,13 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// # }).unwrap();
 /// ```
 ///
+/// A connection that is lost is opened again by the rules of [`Reconnect`]. The session goes on then: what was missed
+/// comes, in order and once; what was said meanwhile is sent; receipts, requests and room handles don't notice. See
+/// [`Event::Reconnecting`], [`Event::Resumed`], [`Event::SessionLost`].
+///
 /// Cheap to clone; any task or thread may use it. When the last `Client` and [`Room`] of a connection are dropped, what
-/// is in the outbox is sent, and the connection is closed with a goodbye; dropping [`Events`] only means that nobody
-/// wants to see them.
+/// is in the outbox is sent, for at most 10 s if there is no connection, and the session ends with a goodbye; dropping
+/// [`Events`] only means that nobody wants to see them.
 #[derive(Debug, Clone)]
 pub struct Client {
     inner: Arc<Inner>,
@@ -73,16 +90,33 @@ pub struct Client {
 struct Inner {
     link: Arc<Link>,
     tasks: TaskGroup,
+    /// What was known at first, for what can't be unknown.
     alias: Alias,
     session: SessionId,
     server: ServerInfo,
+    restored: usize,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.link.lock().closing = true;
-        self.link.output.notify();
+        self.link.lock().closing.get_or_insert_with(Instant::now);
+        self.link.changed();
     }
+}
+
+/// How a client stands to its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientState {
+    /// The session goes on over a connection.
+    Connected,
+    /// The connection was lost; another one is being opened, or waited for.
+    Reconnecting {
+        /// The attempt's number.
+        attempt: u32,
+    },
+    /// It is over.
+    Closed,
 }
 
 impl Client {
@@ -92,36 +126,59 @@ impl Client {
     }
 
     /// The alias that the server knows this client by.
-    pub fn alias(&self) -> &Alias {
-        &self.inner.alias
+    pub fn alias(&self) -> Alias {
+        self.inner.link.lock().alias.clone().unwrap_or_else(|| self.inner.alias.clone())
     }
 
     /// The session's id, as the server's log has it.
     pub fn session(&self) -> SessionId {
-        self.inner.session
+        self.inner.link.lock().session.unwrap_or(self.inner.session)
     }
 
     /// What the server said about itself.
-    pub fn server(&self) -> &ServerInfo {
-        &self.inner.server
+    pub fn server(&self) -> ServerInfo {
+        self.inner.link.lock().server.clone().unwrap_or_else(|| self.inner.server.clone())
+    }
+
+    /// How this client stands to its server at this moment.
+    pub fn state(&self) -> ClientState {
+        self.inner.link.lock().standing()
+    }
+
+    /// Say that the network may be another one: a cable was plugged in, a laptop woke up. A client that waits to connect
+    /// again does so at once; one that is connected asks whether the server is still there, and connects again unless it
+    /// is heard within 5 s.
+    pub fn network_changed(&self) {
+        let link = &self.inner.link;
+        let up = {
+            let mut state = link.lock();
+            let up = state.conn.is_up();
+            state.probe(Instant::now());
+            up
+        };
+        if !up {
+            link.network.notify();
+        }
+        link.output.notify();
     }
 
     /// The room that was joined when connecting, as long as this client is in it.
     pub fn room(&self) -> Option<Room> {
         let state = self.inner.link.lock();
-        let id = state.first_room?;
-        let name = state.rooms.get(&id)?.name.clone();
+        let slot = state.first_room.clone()?;
+        let known = state.rooms.contains_key(&slot.id());
         drop(state);
-        Some(Room::new(Arc::clone(&self.inner), id, name))
+        known.then(|| Room::new(Arc::clone(&self.inner), slot))
     }
 
-    /// Join a room by its name. Joining one that this client is in already gives the same room.
+    /// Join a room by its name. Joining one that this client is in already gives the same room. Waits for a connection
+    /// if there is none.
     ///
     /// Cancel safe; the joining may go on, and is told as an event then.
     ///
     /// # Errors
     ///
-    /// The name breaks the rules, the server refuses, or the connection has ended.
+    /// The name breaks the rules, the server refuses, or the client is closed.
     pub async fn join(&self, name: &str) -> Result<Room, RequestError> {
         RoomName::parse(name).map_err(RequestError::Room)?;
         let (answer, joined) = oneshot::channel();
@@ -130,24 +187,31 @@ impl Client {
             if state.closed.is_some() {
                 return Err(RequestError::Closed);
             }
-            state.join(name, Waiting::Join(answer));
+            state.ask(Waiting::Join { name: name.into(), answer });
         }
         self.inner.link.output.notify();
-        let (id, name) = joined.await.unwrap_or(Err(RequestError::Closed))?;
-        Ok(Room::new(Arc::clone(&self.inner), id, name))
+        let slot = joined.await.unwrap_or(Err(RequestError::Closed))?;
+        Ok(Room::new(Arc::clone(&self.inner), slot))
     }
 
-    /// How many texts are neither acked nor refused.
+    /// How many texts of an earlier client's were taken over from the [outbox's file](ClientBuilder::outbox_file).
+    pub fn restored(&self) -> usize {
+        self.inner.restored
+    }
+
+    /// How many texts are neither acked nor refused; once the client is closed, how many were not.
     pub fn unsent(&self) -> usize {
-        self.inner.link.lock().outbox.len()
+        let state = self.inner.link.lock();
+        state.outbox.len() + state.lost
     }
 
-    /// Whether the connection has ended.
+    /// Whether it is over: the client was closed, gave up, or may not come back.
     pub fn is_closed(&self) -> bool {
         self.inner.link.lock().closed.is_some()
     }
 
-    /// Wait until everything that was sent is acked or refused, or the connection has ended. True if nothing is left.
+    /// Wait until everything that was sent is acked or refused, over however many connections it takes, or the client is
+    /// closed. True if nothing is left.
     ///
     /// Cancel safe.
     pub async fn flush(&self) -> bool {
@@ -165,15 +229,18 @@ impl Client {
     /// Send what is in the outbox, say goodbye, and wait until that is written, for at most 10 s. It doesn't wait for
     /// acks: [`flush`](Self::flush) does. Closing twice is fine.
     pub async fn close(&self) {
-        self.inner.link.lock().closing = true;
-        self.inner.link.output.notify();
+        let link = &self.inner.link;
+        link.lock().closing.get_or_insert_with(Instant::now);
+        link.changed();
         if rt::timeout(CLOSE_TIMEOUT, self.inner.tasks.wait()).await.is_none() {
             self.inner.tasks.cut();
+            link.lock().finish(CloseReason::Requested);
+            link.changed();
         }
     }
 }
 
-/// What happens on a connection, in order. Ends behind [`Event::Closed`].
+/// What happens to a client, in order. Ends behind [`Event::Closed`].
 ///
 /// Events wait here for the application, up to [`event_bytes`](ClientBuilder::event_bytes); then the server is asked to
 /// hold back, see [`Event::Overloaded`].
@@ -198,9 +265,9 @@ impl Stream for Events {
         }
         let mut state = self.link.lock();
         let poll = state.events.poll_pop(cx);
-        let wants_flow = state.wants_flow();
+        let wants_turn = state.wants_flow() || state.wants_grant();
         drop(state);
-        if wants_flow {
+        if wants_turn {
             self.link.output.notify();
         }
         poll.map(|event| {

@@ -38,6 +38,11 @@ impl EventQueue {
         self.bytes <= self.capacity / 2
     }
 
+    /// How many bytes there is room for.
+    pub(super) fn room(&self) -> usize {
+        self.capacity.saturating_sub(self.bytes)
+    }
+
     pub(super) fn push(&mut self, event: Event) {
         if self.abandoned {
             if let Event::Message(message) = &event {

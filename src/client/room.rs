@@ -10,35 +10,38 @@ use futures::channel::oneshot;
 use super::Inner;
 use super::error::{ReceiptError, RequestError, SendError};
 use super::event::{Acked, Author};
+use super::history::{HistoryPage, Reader, SearchPage};
+use super::requests::{Answer, Waiting};
+use super::rooms::Slot;
 use crate::id::{PrincipalId, RoomId, RoomName, Seq};
+use crate::protocol::message::Place;
 use crate::text;
 
 /// A room that this client is in. Cheap to clone. Dropping it doesn't leave the room.
 #[derive(Debug, Clone)]
 pub struct Room {
     inner: Arc<Inner>,
-    id: RoomId,
-    name: RoomName,
+    slot: Arc<Slot>,
 }
 
 impl Room {
-    pub(super) fn new(inner: Arc<Inner>, id: RoomId, name: RoomName) -> Self {
-        Self { inner, id, name }
+    pub(super) fn new(inner: Arc<Inner>, slot: Arc<Slot>) -> Self {
+        Self { inner, slot }
     }
 
     /// The room's name.
     pub fn name(&self) -> &RoomName {
-        &self.name
+        &self.slot.name
     }
 
-    /// The room's id: of this incarnation.
+    /// The room's id: of this incarnation. It is another one when the room, or the server's store, has begun anew.
     pub fn id(&self) -> RoomId {
-        self.id
+        self.slot.id()
     }
 
     /// The highest seq up to which this client has, or knows, everything; none if it isn't in the room any more.
     pub fn cursor(&self) -> Option<Seq> {
-        self.inner.link.lock().rooms.get(&self.id).map(|room| room.cursor.seen())
+        self.inner.link.lock().rooms.get(&self.slot.id()).map(|room| room.cursor.seen())
     }
 
     /// Say something. Waits until there is room in the outbox; what is in there is sent in this order, and kept until
@@ -73,7 +76,7 @@ impl Room {
     /// As [`send`](Self::send), or the outbox is full; the text is given back.
     pub fn try_send(&self, text: impl Into<String>) -> Result<Receipt, SendError> {
         let text = text.into();
-        let max = self.inner.server.max_event;
+        let max = self.inner.link.lock().server.as_ref().map_or(u32::MAX, |server| server.max_event);
         if text.len() > max as usize {
             return Err(SendError::TooLarge { text, max });
         }
@@ -84,15 +87,17 @@ impl Room {
         let (token, answer) = oneshot::channel();
         {
             let mut state = self.inner.link.lock();
-            if state.closed.is_some() || state.closing || !state.rooms.contains_key(&self.id) {
+            let id = self.slot.id();
+            if state.closed.is_some() || state.closing.is_some() || !state.rooms.contains_key(&id) {
                 return Err(SendError::Closed(text));
             }
             if !state.outbox.fits(&text) {
                 return Err(SendError::Full(text));
             }
-            state.outbox.push(self.id, text, token);
+            state.say(id, text, token);
         }
         self.inner.link.output.notify();
+        self.inner.link.journal.notify();
         Ok(Receipt { answer })
     }
 
@@ -107,41 +112,98 @@ impl Room {
         link.outbox
             .until(|| {
                 let state = link.lock();
-                !state.outbox.has(self.id) || state.closed.is_some()
+                !state.outbox.has(self.slot.id()) || state.closed.is_some()
             })
             .await;
-        let (answer, left) = oneshot::channel();
-        {
-            let mut state = link.lock();
-            if state.closed.is_some() {
-                return Err(RequestError::Closed);
-            }
-            state.leave(self.id, answer);
-        }
-        link.output.notify();
+        let left = self.ask(|room, answer| Waiting::Leave { room, answer })?;
         left.await.unwrap_or(Err(RequestError::Closed))
     }
 
     /// A page of the room's members, in the order of their ids: those behind `after`, at most `limit` (and at most
     /// 100); and whether there are more.
     ///
+    /// Waits for a connection if there is none.
+    ///
     /// # Errors
     ///
-    /// This client isn't in the room any more, or the connection has ended.
+    /// This client isn't in the room any more, or it is closed.
     pub async fn members(&self, after: Option<PrincipalId>, limit: u32) -> Result<(Vec<Author>, bool), RequestError> {
-        let (answer, page) = oneshot::channel();
+        let limit = limit.clamp(1, 100);
+        let page = self.ask(|room, answer| Waiting::Members { room, after, limit, answer })?;
+        let page = page.await.unwrap_or(Err(RequestError::Closed))?;
+        let author =
+            |p: crate::protocol::message::Person| Author { principal: p.principal, kind: p.kind, alias: p.alias };
+        Ok((page.members.into_iter().map(author).collect(), page.more))
+    }
+
+    /// Read a part of the room's log: at most `limit` events, and at most 500. It doesn't move the room's cursor.
+    ///
+    /// Waits for a connection if there is none. Cancel safe.
+    ///
+    /// ```
+    /// # async_std::task::block_on(async {
+    /// # let server = chatnet::Server::builder().bind("127.0.0.1:0").await?;
+    /// # let addr = server.local_addr().unwrap();
+    /// # let serving = async_std::task::spawn(server.serve());
+    /// use chatnet::{Client, HistoryItem, Place, Seq};
+    ///
+    /// let (ada, _events) = Client::builder().alias("ada").connect(addr).await?;
+    /// let room = ada.room().unwrap();
+    /// room.send("hello").await?.await?;
+    ///
+    /// let page = room.history(Place::After(Seq::ZERO), 50).await?;
+    /// assert!(matches!(&page.messages[..], [HistoryItem::Message(message)] if message.text == "hello"));
+    /// assert!(!page.more_after);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// This client isn't in the room any more, the server can't read it, or the client is closed.
+    pub async fn history(&self, place: Place, limit: u32) -> Result<HistoryPage, RequestError> {
+        let (limit, got) = (limit.clamp(1, 500), Vec::new());
+        let page = self.ask(|room, answer| {
+            let reader = Reader::Caller(answer);
+            Waiting::History { room, place, limit, got, reader }
+        })?;
+        page.await.unwrap_or(Err(RequestError::Closed))
+    }
+
+    /// Find texts that have all of the query's words (one that ends with `*` matches what begins with it), newest
+    /// first: at most `limit`, and at most 50, before the event `before`. Letter case and accents don't count.
+    ///
+    /// Waits for a connection if there is none. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// There is no word in the query, this client isn't in the room any more, the server can't search, or the client
+    /// is closed.
+    pub async fn search(
+        &self,
+        query: impl Into<String>,
+        before: Option<Seq>,
+        limit: u32,
+    ) -> Result<SearchPage, RequestError> {
+        let (query, limit) = (query.into(), limit.clamp(1, 50));
+        let page = self.ask(|room, answer| Waiting::Search { room, query, before, limit, answer })?;
+        page.await.unwrap_or(Err(RequestError::Closed))
+    }
+
+    fn ask<T>(
+        &self,
+        waiting: impl FnOnce(RoomId, Answer<T>) -> Waiting,
+    ) -> Result<oneshot::Receiver<Result<T, RequestError>>, RequestError> {
+        let (answer, answered) = oneshot::channel();
         {
             let mut state = self.inner.link.lock();
             if state.closed.is_some() {
                 return Err(RequestError::Closed);
             }
-            state.members(self.id, after, limit.clamp(1, 100), answer);
+            state.ask(waiting(self.slot.id(), answer));
         }
         self.inner.link.output.notify();
-        let page = page.await.unwrap_or(Err(RequestError::Closed))?;
-        let author =
-            |p: crate::protocol::message::Person| Author { principal: p.principal, kind: p.kind, alias: p.alias };
-        Ok((page.members.into_iter().map(author).collect(), page.more))
+        Ok(answered)
     }
 }
 
@@ -156,6 +218,6 @@ impl Future for Receipt {
     type Output = Result<Acked, ReceiptError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answer).poll(cx).map(|answer| answer.unwrap_or(Err(ReceiptError::Lost)))
+        Pin::new(&mut self.answer).poll(cx).map(|answer| answer.unwrap_or(Err(ReceiptError::Lost { unsent: 1 })))
     }
 }

@@ -1,139 +1,15 @@
-//! A server that follows a script: what the real one does rarely, or never.
+//! What the real server does rarely, or never.
 
 use std::time::Duration;
 
-use async_std::future::timeout;
 use async_std::task::{block_on, spawn};
-use chatnet::id::{Lineage, PrincipalId, RoomId, Seq, SessionId};
+use chatnet::id::{PrincipalId, Seq};
 use chatnet::protocol::message::*;
-use chatnet::protocol::{Message, decode, frame, to_frame};
-use chatnet::transport::memory::{self, Pipe};
-use chatnet::{Client, ClientBuilder, CloseReason, Code, ConnectError, Event, Events, ReceiptError};
-use futures::io::{AsyncReadExt, AsyncWriteExt};
-use futures::{FutureExt, StreamExt};
+use chatnet::{Client, CloseReason, Code, ConnectError, Event, ReceiptError};
+use futures::FutureExt;
+use futures::io::AsyncWriteExt;
 
-use crate::support::PATIENCE;
-
-const ROOM: RoomId = RoomId::from_bytes([7; 16]);
-const LINEAGE: Lineage = Lineage::from_bytes([8; 16]);
-
-/// The server's end.
-struct Script {
-    pipe: Pipe,
-    buffer: Vec<u8>,
-}
-
-impl Script {
-    async fn send<M: Message>(&mut self, message: &M) {
-        self.pipe.write_all(&to_frame(message)).await.unwrap();
-    }
-
-    /// The next frame of this kind; others are passed over.
-    async fn expect<M: Message>(&mut self) -> M {
-        let next = async {
-            let mut chunk = [0; 4096];
-            loop {
-                if let Some((f, used)) = frame::split(&self.buffer, 1 << 20).unwrap() {
-                    let (kind, body) = (f.header.kind, f.body.to_vec());
-                    self.buffer.drain(..used);
-                    if kind == M::KIND.0 {
-                        return decode(&body).unwrap();
-                    }
-                    continue;
-                }
-                let n = self.pipe.read(&mut chunk).await.unwrap();
-                assert!(n > 0, "the client closed before {:?}", M::KIND.name());
-                self.buffer.extend_from_slice(&chunk[..n]);
-            }
-        };
-        timeout(PATIENCE, next).await.expect("the client sends")
-    }
-
-    async fn welcome(&mut self, heartbeat_ms: u32) {
-        self.expect::<Hello>().await;
-        self.send(&Welcome {
-            version: 1,
-            capabilities: vec![],
-            max_body: 131_072,
-            max_event: 65_536,
-            heartbeat_ms,
-            mechanisms: vec!["guest".into()],
-            server: "script".into(),
-            lineage: LINEAGE,
-            default_room: "lobby".into(),
-        })
-        .await;
-    }
-
-    /// Take the client in, into a room whose head is 9.
-    async fn admit(&mut self, heartbeat_ms: u32) {
-        self.welcome(heartbeat_ms).await;
-        let (principal, kind) = (PrincipalId::from_bytes([1; 16]), PrincipalKind::Guest);
-        self.send(&Authenticated { principal, kind, alias: "ada".into() }).await;
-        let session = SessionId::from_bytes([2; 16]);
-        self.send(&Attached { session, resumed: false, token: None, reason: None, grace_ms: 0 }).await;
-        let request = self.expect::<Join>().await.request;
-        let name = "lobby".into();
-        self.send(&Joined { request, room: ROOM, name, head: Seq::new(9), presence: 1, count: 1, latest: None }).await;
-    }
-
-    async fn deliver(&mut self, seq: u64, texts: &[&str]) {
-        let events =
-            texts.iter().map(|t| Delivered { kind: EventKind::TEXT, at_delta: 0, bytes: t.as_bytes().to_vec() });
-        self.send(&Deliver {
-            room: ROOM,
-            seq: Seq::new(seq),
-            principal: PrincipalId::from_bytes([3; 16]),
-            kind: PrincipalKind::Guest,
-            alias: "bob".into(),
-            at: 5,
-            events: events.collect(),
-            source: None,
-            own: None,
-        })
-        .await;
-    }
-
-    async fn ack(&mut self, publish: &Publish, i: u64, count: u32, seq: u64) {
-        let (outbox, n, seq) = (publish.outbox, publish.n + i, Seq::new(seq));
-        self.send(&Ack { room: ROOM, outbox, n, count, seq, at: 6, replaced: None }).await;
-    }
-
-    async fn refuse(&mut self, publish: &Publish, i: u64, code: Code, retry_after_ms: Option<u32>) {
-        let (outbox, n, permanent) = (publish.outbox, publish.n + i, retry_after_ms.is_none());
-        self.send(&Refused { room: ROOM, outbox, n, code, text: "no".into(), permanent, retry_after_ms }).await;
-    }
-}
-
-fn pipe() -> (Pipe, Script) {
-    let (near, far) = memory::pair(1 << 16);
-    (near, Script { pipe: far, buffer: Vec::new() })
-}
-
-async fn connected(builder: ClientBuilder, heartbeat_ms: u32) -> (Client, Events, Script) {
-    let (near, mut script) = pipe();
-    let admitting = spawn(async move {
-        script.admit(heartbeat_ms).await;
-        script
-    });
-    let (client, mut events) = builder.connect_over(near).await.unwrap();
-    assert!(matches!(events.next().await, Some(Event::Connected { .. })));
-    assert!(matches!(events.next().await, Some(Event::Joined { .. })));
-    (client, events, admitting.await)
-}
-
-async fn next(events: &mut Events) -> Event {
-    timeout(PATIENCE, events.next()).await.expect("an event comes").expect("the events go on")
-}
-
-async fn closed(events: &mut Events) -> CloseReason {
-    loop {
-        if let Event::Closed { reason } = next(events).await {
-            assert!(events.next().await.is_none(), "nothing follows");
-            return reason;
-        }
-    }
-}
+use crate::script::*;
 
 #[test]
 fn events_known_already_are_passed_over_and_a_hole_is_told() {
@@ -304,7 +180,7 @@ fn a_goodbye_and_a_cut_end_with_their_reasons() {
         script.send(&Bye { code: Code::SHUTTING_DOWN, text: "later".into(), retry_after_ms: Some(5) }).await;
         drop(script);
         assert!(matches!(closed(&mut events).await, CloseReason::Bye { code: Code::SHUTTING_DOWN, .. }));
-        assert_eq!(receipt.await.unwrap_err(), ReceiptError::Lost);
+        assert_eq!(receipt.await.unwrap_err(), ReceiptError::Lost { unsent: 1 });
 
         let (_client, mut events, script) = connected(Client::builder(), 60_000).await;
         drop(script);

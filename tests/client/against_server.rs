@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_std::future::timeout;
 use async_std::task::{block_on, spawn};
 use chatnet::{
-    Client, ClientHandler, CloseReason, Code, ConnectError, Event, Events, ReceiptError, SendError, Server, transport,
+    Client, ClientHandler, CloseReason, Code, ConnectError, Event, Events, ReceiptError, Reconnect, SendError, Server,
+    transport,
 };
 use futures::StreamExt;
 use futures::channel::mpsc;
@@ -260,13 +261,14 @@ fn a_lost_connection_is_told_and_receipts_are_not_left_hanging() {
         let reason = until(&mut events, |e| if let Event::Closed { reason } = e { Some(reason) } else { None }).await;
         assert!(matches!(reason, CloseReason::Bye { code: Code::DISCONNECTED, text, .. } if text == "out"));
         assert!(ada.is_closed() && !ada.flush().await || ada.unsent() == 0);
-        let (bob, mut events) = Client::builder().alias("bob").connect(server.addr).await.unwrap();
+        let bob = Client::builder().alias("bob").reconnect(Reconnect::never());
+        let (bob, mut events) = bob.connect(server.addr).await.unwrap();
         let room = bob.room().unwrap();
         drop(server);
         until(&mut events, |e| matches!(e, Event::Closed { .. }).then_some(())).await;
         match room.send("x").await {
             Err(SendError::Closed(text)) => assert_eq!(text, "x"),
-            Ok(receipt) => assert_eq!(receipt.await.unwrap_err(), ReceiptError::Lost),
+            Ok(receipt) => assert_eq!(receipt.await.unwrap_err(), ReceiptError::Lost { unsent: 1 }),
             Err(e) => panic!("{e}"),
         }
     });

@@ -5,3 +5,5 @@ mod support;
 
 mod against_script;
 mod against_server;
+mod resuming;
+mod script;

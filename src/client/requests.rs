@@ -1,0 +1,192 @@
+//! What is asked of the server. A question outlives a connection: whoever waits for the answer doesn't notice.
+
+use futures::channel::oneshot;
+
+use super::error::RequestError;
+use super::history::{HistoryItem, Reader, SearchPage};
+use super::rooms::{Slot, Standing};
+use super::state::State;
+use crate::id::{PrincipalId, RoomId, Seq};
+use crate::protocol::Code;
+use crate::protocol::message::{History, Join, Leave, Members, MembersPage, Place, Search};
+use std::sync::Arc;
+
+pub(super) type Answer<T> = oneshot::Sender<Result<T, RequestError>>;
+
+/// A question that waits for its answer.
+#[derive(Debug)]
+pub(super) enum Waiting {
+    /// The room that is joined at the beginning.
+    First {
+        name: String,
+    },
+    Join {
+        name: String,
+        answer: Answer<Arc<Slot>>,
+    },
+    /// A room that the client was in before its session was lost.
+    Rejoin {
+        room: RoomId,
+    },
+    Leave {
+        room: RoomId,
+        answer: Answer<()>,
+    },
+    Members {
+        room: RoomId,
+        after: Option<PrincipalId>,
+        limit: u32,
+        answer: Answer<MembersPage>,
+    },
+    History {
+        room: RoomId,
+        place: Place,
+        limit: u32,
+        got: Vec<HistoryItem>,
+        reader: Reader,
+    },
+    Search {
+        room: RoomId,
+        query: String,
+        before: Option<Seq>,
+        limit: u32,
+        answer: Answer<SearchPage>,
+    },
+}
+
+impl Waiting {
+    /// The room that it is about, if that has to be joined for it.
+    fn room(&mut self) -> Option<&mut RoomId> {
+        match self {
+            Self::First { .. } | Self::Join { .. } | Self::Rejoin { .. } => None,
+            Self::Leave { room, .. }
+            | Self::Members { room, .. }
+            | Self::History { room, .. }
+            | Self::Search { room, .. } => Some(room),
+        }
+    }
+
+    /// Tell whoever asked that there is no answer.
+    pub(super) fn fail(self, error: RequestError) {
+        match self {
+            Self::First { .. } | Self::Rejoin { .. } => {}
+            Self::Join { answer, .. } => drop(answer.send(Err(error))),
+            Self::Leave { answer, .. } => drop(answer.send(Err(error))),
+            Self::Members { answer, .. } => drop(answer.send(Err(error))),
+            Self::Search { answer, .. } => drop(answer.send(Err(error))),
+            Self::History { reader: Reader::Caller(answer), .. } => drop(answer.send(Err(error))),
+            Self::History { reader: Reader::Joining, .. } => {}
+        }
+    }
+}
+
+impl State {
+    /// Ask now, or as soon as there is a connection and the room is joined on it.
+    pub(super) fn ask(&mut self, mut waiting: Waiting) {
+        let request = self.next_request;
+        // 0 stands for "no request".
+        self.next_request = self.next_request.checked_add(1).unwrap_or(1);
+        let room = waiting.room().copied();
+        self.waiting.insert(request, waiting);
+        if self.conn.is_up() && room.is_none_or(|room| self.is_in(room)) {
+            self.send_request(request);
+        }
+    }
+
+    fn is_in(&self, room: RoomId) -> bool {
+        // One that this client isn't in any more is asked about too: the server's answer says so.
+        self.rooms.get(&room).is_none_or(|room| room.standing == Standing::In)
+    }
+
+    /// Ask everything again on a new connection that can be asked now.
+    pub(super) fn ask_again(&mut self) {
+        self.conn.bulk.clear();
+        self.waiting.retain(|_, waiting| !matches!(waiting, Waiting::Rejoin { .. }));
+        // Rooms of before come first: a room that is joined besides may be one of them.
+        let mut away: Vec<_> = self.rooms.iter().filter(|(_, room)| room.standing == Standing::Away).collect();
+        away.sort_by(|a, b| a.1.slot.name.cmp(&b.1.slot.name));
+        let away: Vec<RoomId> = away.into_iter().map(|(id, _)| *id).collect();
+        for room in away {
+            self.rejoin(room);
+        }
+        let requests: Vec<u32> = self.waiting.keys().copied().collect();
+        for request in requests {
+            let Some(waiting) = self.waiting.get_mut(&request) else { continue };
+            match waiting {
+                Waiting::Rejoin { .. } => continue,
+                Waiting::History { got, .. } => got.clear(),
+                _ => {}
+            }
+            let room = waiting.room().copied();
+            if room.is_none_or(|room| self.is_in(room)) {
+                self.send_request(request);
+            }
+        }
+    }
+
+    /// Join a room again in which the client was.
+    pub(super) fn rejoin(&mut self, room: RoomId) {
+        let request = self.next_request;
+        self.next_request = self.next_request.checked_add(1).unwrap_or(1);
+        self.waiting.insert(request, Waiting::Rejoin { room });
+        self.send_request(request);
+    }
+
+    /// A room is joined again, maybe as another one: ask what waited for it.
+    pub(super) fn ask_about(&mut self, old: RoomId, new: RoomId) {
+        let mut requests = Vec::new();
+        for (request, waiting) in &mut self.waiting {
+            if let Some(room) = waiting.room()
+                && *room == old
+            {
+                *room = new;
+                requests.push(*request);
+            }
+        }
+        requests.into_iter().for_each(|request| self.send_request(request));
+    }
+
+    /// The client is out of a room: answer whoever asked about it.
+    pub(super) fn answer_about(&mut self, gone: RoomId) {
+        let about = |waiting: &mut Waiting| waiting.room().is_some_and(|room| *room == gone);
+        let requests = self.waiting.iter_mut().filter_map(|(request, waiting)| about(waiting).then_some(*request));
+        let requests: Vec<u32> = requests.collect();
+        for waiting in requests.into_iter().filter_map(|request| self.waiting.remove(&request)).collect::<Vec<_>>() {
+            match waiting {
+                Waiting::Leave { answer, .. } => drop(answer.send(Ok(()))),
+                other => {
+                    let text = "you are not in this room any more".to_owned();
+                    other.fail(RequestError::Refused { code: Code::NOT_A_MEMBER, text, retry_after_ms: None });
+                }
+            }
+        }
+    }
+
+    fn send_request(&mut self, request: u32) {
+        match self.waiting.get(&request) {
+            None => {}
+            Some(Waiting::First { name } | Waiting::Join { name, .. }) => {
+                let name = name.clone();
+                self.send(&Join { request, name });
+            }
+            Some(Waiting::Rejoin { room }) => {
+                let Some(room) = self.rooms.get(room) else { return };
+                let name = room.slot.name.to_string();
+                self.send(&Join { request, name });
+            }
+            Some(&Waiting::Leave { room, .. }) => self.send(&Leave { request, room }),
+            Some(&Waiting::Members { room, after, limit, .. }) => {
+                self.send(&Members { request, room, after, limit });
+            }
+            Some(&Waiting::History { room, place, limit, .. }) => {
+                self.conn.bulk.push_back(request);
+                self.send(&History { request, room, place, limit });
+            }
+            Some(Waiting::Search { room, query, before, limit, .. }) => {
+                let (room, query, before, limit) = (*room, query.clone(), *before, *limit);
+                self.conn.bulk.push_back(request);
+                self.send(&Search { request, room, query, before, limit });
+            }
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! The rooms that a client is in, and what comes there.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::event::{Author, CloseReason, Event};
+use super::requests::Waiting;
+use super::state::State;
+use crate::id::{Lineage, RoomId, RoomName, Seq};
+use crate::protocol::message::{Hold, Joined, Left, Person, Presence, Seek, SkipReason};
+use crate::protocol::{self, Code, DecodeError};
+use crate::session::cursor::Cursor;
+
+/// A room's identity for those who hold it: it may get another id on the way, when its session or its server begins
+/// anew.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) name: RoomName,
+    id: Mutex<RoomId>,
+}
+
+impl Slot {
+    pub(super) fn new(name: RoomName, id: RoomId) -> Arc<Self> {
+        Arc::new(Self { name, id: Mutex::new(id) })
+    }
+
+    pub(super) fn id(&self) -> RoomId {
+        *self.id.lock()
+    }
+}
+
+/// A room that this client is in.
+#[derive(Debug)]
+pub(super) struct RoomState {
+    pub(super) slot: Arc<Slot>,
+    pub(super) standing: Standing,
+    pub(super) cursor: Cursor,
+    /// The store's life that the cursor belongs to; none if there is no place to go on from.
+    pub(super) lineage: Option<Lineage>,
+    pub(super) flow: Flow,
+    /// The last version of its presence that is known.
+    pub(super) presence: u64,
+}
+
+/// Whether the server knows that this client is in a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    In,
+    /// The session goes on, and the server hasn't named the room yet.
+    Unnamed,
+    /// The session doesn't go on: the room has to be joined again.
+    Away,
+}
+
+/// Whether a room's events flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    Live,
+    /// The server was asked to wait: what was said before the joining comes first.
+    Opening,
+    /// The server was asked to wait: the application doesn't keep up.
+    Held,
+    /// It was asked to go on; what comes before its answer is old.
+    Seeking,
+}
+
+impl Flow {
+    /// The server was asked to send nothing.
+    pub(super) fn is_stopped(self) -> bool {
+        matches!(self, Self::Opening | Self::Held)
+    }
+}
+
+impl State {
+    /// A room was entered, or entered again, or it was said again. None if its name is none.
+    pub(super) fn entered(&mut self, joined: &Joined) -> Option<Arc<Slot>> {
+        let Ok(name) = RoomName::parse(&joined.name) else {
+            self.conn.end(CloseReason::Protocol("it named a room with a name that isn't one".into()));
+            return None;
+        };
+        let known = self.rooms.get(&joined.room).map(|room| (joined.room, room.standing));
+        let same_name = || {
+            let mut away = self.rooms.iter().filter(|(_, room)| room.standing == Standing::Away);
+            away.find(|(_, room)| room.slot.name == name).map(|(id, room)| (*id, room.standing))
+        };
+        match known.or_else(same_name) {
+            Some((_, Standing::In)) => {}
+            Some((_, Standing::Unnamed)) => self.named(joined),
+            Some((old, Standing::Away)) => self.entered_again(old, joined),
+            None => {
+                let slot = Slot::new(name, joined.room);
+                let (standing, cursor) = (Standing::In, Cursor::new(joined.head));
+                let (lineage, flow, presence) = (self.lineage, Flow::Live, joined.presence);
+                self.rooms.insert(joined.room, RoomState { slot, standing, cursor, lineage, flow, presence });
+                self.tell_joined(joined);
+                self.begin_reading(joined);
+            }
+        }
+        self.rooms.get(&joined.room).map(|room| Arc::clone(&room.slot))
+    }
+
+    fn tell_joined(&mut self, joined: &Joined) {
+        let Some(room) = self.rooms.get(&joined.room) else { return };
+        let (room, id, head, members) = (room.slot.name.clone(), joined.room, joined.head, joined.count);
+        self.events.push(Event::Joined { room, id, head, members });
+    }
+
+    /// Where to read from in a room that is new here: a place of an earlier life, or what was said last.
+    fn begin_reading(&mut self, joined: &Joined) {
+        let Some(lineage) = self.lineage else { return };
+        let stored = self.settings.cursors.iter().position(|c| c.room == joined.room);
+        match stored.map(|i| self.settings.cursors.swap_remove(i)) {
+            Some(place) if place.lineage == lineage && place.seq <= joined.head => self.seek(joined.room, place.seq),
+            // Of a place of another life it can't be said which room it was in.
+            None if self.settings.cursors.iter().all(|place| place.lineage == lineage) => self.look_back(joined),
+            _ => {
+                self.tell_reset(joined.room, joined.head);
+                self.look_back(joined);
+            }
+        }
+    }
+
+    /// Go on in a room behind this event.
+    fn seek(&mut self, id: RoomId, after: Seq) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        if after < room.cursor.seen() {
+            room.cursor = Cursor::new(after);
+            room.flow = Flow::Seeking;
+            self.send(&Seek { room: id, after });
+        }
+    }
+
+    fn tell_reset(&mut self, room: RoomId, head: Seq) {
+        let Some(room) = self.rooms.get(&room).filter(|_| head > Seq::ZERO) else { return };
+        let (room, from, reason) = (room.slot.name.clone(), Seq::new(1), SkipReason::Reset);
+        self.events.push(Event::Gap { room, from, to: head, reason });
+    }
+
+    /// A room of a lost session is joined again. It goes on where it was if it is the same one.
+    fn entered_again(&mut self, old: RoomId, joined: &Joined) {
+        let Some(mut room) = self.rooms.remove(&old) else { return };
+        let seen = room.cursor.seen();
+        let fits = old == joined.room && room.lineage == self.lineage && seen <= joined.head;
+        let placed = room.lineage.is_some();
+        *room.slot.id.lock() = joined.room;
+        room.standing = Standing::In;
+        room.presence = joined.presence;
+        room.lineage = self.lineage;
+        room.cursor = Cursor::new(joined.head);
+        room.flow = Flow::Live;
+        self.rooms.insert(joined.room, room);
+        self.outbox.move_room(old, joined.room);
+        self.rewrite_journal();
+        self.tell_joined(joined);
+        match (fits, placed) {
+            (true, _) => self.seek(joined.room, seen),
+            (false, true) => {
+                self.tell_reset(joined.room, joined.head);
+                self.look_back(joined);
+            }
+            (false, false) => self.begin_reading(joined),
+        }
+        self.ask_about(old, joined.room);
+    }
+
+    /// The server names a room of the session that goes on.
+    fn named(&mut self, joined: &Joined) {
+        let Some(room) = self.rooms.get_mut(&joined.room) else { return };
+        room.standing = Standing::In;
+        if room.lineage != self.lineage {
+            // That the place doesn't fit is told by the `Skipped` behind this.
+            room.cursor = Cursor::new(joined.head);
+            room.lineage = self.lineage;
+        }
+        let latest = joined.latest.unwrap_or(joined.head);
+        self.conn.replayed += latest.get().saturating_sub(joined.head.get());
+        let changed = room.presence != joined.presence;
+        room.presence = joined.presence;
+        let (name, members, stopped) = (room.slot.name.clone(), joined.count, room.flow.is_stopped());
+        if !stopped {
+            room.flow = Flow::Live;
+        }
+        if stopped {
+            self.send(&Hold { room: joined.room });
+        }
+        self.ask_about(joined.room, joined.room);
+        self.tell_resumed();
+        if changed {
+            self.events.push_lossy(Event::MembersChanged { room: name, members });
+        }
+    }
+
+    /// The server says nothing of some rooms of the session: join them again.
+    pub(super) fn stop_waiting_for_rooms(&mut self) {
+        let mut silent = Vec::new();
+        for (id, room) in self.rooms.iter_mut().filter(|(_, room)| room.standing == Standing::Unnamed) {
+            room.standing = Standing::Away;
+            silent.push(*id);
+        }
+        silent.into_iter().for_each(|room| self.rejoin(room));
+        self.tell_resumed();
+    }
+
+    /// Tell that the session goes on, once it is known in which rooms and with how much.
+    pub(super) fn tell_resumed(&mut self) {
+        if self.conn.untold && self.rooms.values().all(|room| room.standing != Standing::Unnamed) {
+            self.conn.untold = false;
+            self.events.push(Event::Resumed { replayed: self.conn.replayed });
+        }
+    }
+
+    /// The client isn't in a room any more.
+    pub(super) fn exited(&mut self, room: RoomId, code: Code, text: String) {
+        let Some(state) = self.rooms.remove(&room) else { return };
+        let lost = self.outbox.drop_room(room);
+        let name = state.slot.name.clone();
+        self.journal_decided(room);
+        self.refuse(&name, lost, Code::NOT_A_MEMBER, "you left the room before this was stored");
+        self.answer_about(room);
+        self.events.push(Event::Left { room: name, code, text });
+    }
+
+    /// Let held rooms go on once the application has caught up.
+    pub(super) fn flow(&mut self) {
+        if !self.events.is_drained() {
+            return;
+        }
+        for (&room, state) in &mut self.rooms {
+            if state.flow == Flow::Held && state.standing == Standing::In {
+                state.flow = Flow::Seeking;
+                protocol::encode(&Seek { room, after: state.cursor.seen() }, &mut self.out);
+            }
+        }
+    }
+
+    pub(super) fn wants_flow(&self) -> bool {
+        self.events.is_drained() && self.rooms.values().any(|room| room.flow == Flow::Held)
+    }
+
+    /// Stop a room's events for now.
+    pub(super) fn hold(&mut self, room: RoomId) {
+        let Some(state) = self.rooms.get_mut(&room) else { return };
+        if state.flow == Flow::Live {
+            self.events.push(Event::Overloaded { room: state.slot.name.clone() });
+        }
+        if !state.flow.is_stopped() {
+            state.flow = Flow::Held;
+            self.send(&Hold { room });
+        }
+    }
+}
+
+pub(super) fn joined(state: &mut State, body: &[u8], _: Instant) -> Result<(), DecodeError> {
+    let joined: Joined = protocol::decode(body)?;
+    let waiting = state.waiting.remove(&joined.request);
+    match waiting {
+        Some(Waiting::First { .. }) => {
+            let first = RoomName::parse(&joined.name).ok();
+            if !state.begun {
+                state.begin(first);
+            }
+            if let Some(slot) = state.entered(&joined) {
+                state.first_room = Some(slot);
+                state.ready(Ok(()));
+            }
+        }
+        Some(Waiting::Join { answer, .. }) => {
+            if let Some(slot) = state.entered(&joined) {
+                let _ = answer.send(Ok(slot));
+            }
+        }
+        Some(Waiting::Rejoin { .. }) => drop(state.entered(&joined)),
+        Some(other) => drop(state.waiting.insert(joined.request, other)),
+        None if joined.request == 0 => drop(state.entered(&joined)),
+        None => {}
+    }
+    Ok(())
+}
+
+pub(super) fn left(state: &mut State, body: &[u8], _: Instant) -> Result<(), DecodeError> {
+    let left: Left = protocol::decode(body)?;
+    let asked = state.waiting.remove(&left.request);
+    let unnamed = state.rooms.get_mut(&left.room).filter(|room| room.standing == Standing::Unnamed);
+    match unnamed {
+        // The server lost the membership, not the client: a crash between the joining and its being stored.
+        Some(room) if left.code == Code::NOT_A_MEMBER => {
+            room.standing = Standing::Away;
+            state.rejoin(left.room);
+        }
+        _ => state.exited(left.room, left.code, left.text),
+    }
+    state.tell_resumed();
+    if let Some(Waiting::Leave { answer, .. }) = asked {
+        let _ = answer.send(Ok(()));
+    }
+    Ok(())
+}
+
+pub(super) fn presence(state: &mut State, body: &[u8], _: Instant) -> Result<(), DecodeError> {
+    let presence: Presence = protocol::decode(body)?;
+    let full = state.events.is_full();
+    let Some(room) = state.rooms.get_mut(&presence.room) else { return Ok(()) };
+    let known = room.presence;
+    if presence.version <= known && !presence.partial {
+        return Ok(());
+    }
+    room.presence = room.presence.max(presence.version);
+    let name = room.slot.name.clone();
+    if presence.partial || presence.from > known || full {
+        state.events.push_lossy(Event::MembersChanged { room: name, members: presence.count });
+        return Ok(());
+    }
+    let author = |person: Person| Author { principal: person.principal, kind: person.kind, alias: person.alias };
+    let mut changes: Vec<(u64, bool, Author)> = Vec::new();
+    changes.extend(presence.joined.into_iter().map(|person| (person.version, true, author(person))));
+    changes.extend(presence.left.into_iter().map(|person| (person.version, false, author(person))));
+    changes.retain(|(version, ..)| *version > known);
+    changes.sort_by_key(|(version, ..)| *version);
+    for (_, joined, who) in changes {
+        let room = name.clone();
+        state.events.push(if joined { Event::MemberJoined { room, who } } else { Event::MemberLeft { room, who } });
+    }
+    Ok(())
+}
