@@ -21,7 +21,18 @@ fn configured() -> ServerBuilder {
     let builder = chatnet::Server::builder().name("bench");
     match std::env::var("CHATNET_BENCH_STORE").as_deref() {
         Err(_) | Ok("memory") => builder,
-        Ok(other) => panic!("CHATNET_BENCH_STORE={other} is not known; there is memory"),
+        #[cfg(feature = "sqlite")]
+        Ok(how @ ("sqlite-full" | "sqlite-normal")) => {
+            use chatnet::store::{Durability, SqliteOptions, SqliteStore};
+            let durability = if how == "sqlite-full" { Durability::Full } else { Durability::Normal };
+            let dir = std::env::var("CHATNET_BENCH_DIR").unwrap_or_else(|_| ".".into());
+            let path = std::path::Path::new(&dir).join(format!("chatnet-bench-{}.db", chatnet::SessionId::random()));
+            println!("{}", path.display());
+            builder.store(SqliteStore::open(path, SqliteOptions::default().durability(durability)).expect("a store"))
+        }
+        Ok(other) => {
+            panic!("CHATNET_BENCH_STORE={other} is not known; there are memory and, with feature sqlite, sqlite-full and sqlite-normal")
+        }
     }
 }
 
@@ -63,21 +74,39 @@ fn serve(cpu: Option<usize>) -> Result<()> {
 pub struct Server {
     pub addr: SocketAddr,
     child: Child,
+    /// Goes with the server.
+    database: Option<std::path::PathBuf>,
 }
 
 impl Server {
     pub fn start() -> Result<Self> {
+        Self::with(None)
+    }
+
+    /// A server with this store, whatever the environment says.
+    pub fn with(store: Option<&str>) -> Result<Self> {
         // The first that the machine gives us: the load pinned itself to the second.
         let cpu = ALL.get().and_then(|all| (all.len() > 1).then(|| all[0].to_string())).unwrap_or_default();
-        let mut child = Command::new(std::env::current_exe()?)
+        let mut command = Command::new(std::env::current_exe()?);
+        if let Some(store) = store {
+            command.env("CHATNET_BENCH_STORE", store);
+        }
+        let mut child = command
             .env(ROLE, cpu)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
+        let mut out = BufReader::new(child.stdout.take().ok_or("it has no stdout")?);
         let mut line = String::new();
-        BufReader::new(child.stdout.take().ok_or("it has no stdout")?).read_line(&mut line)?;
+        out.read_line(&mut line)?;
+        let mut database = None;
+        if line.trim().ends_with(".db") {
+            database = Some(line.trim().into());
+            line.clear();
+            out.read_line(&mut line)?;
+        }
         let addr = line.trim().parse().map_err(|e| format!("the server said {line:?}: {e}"))?;
-        Ok(Self { addr, child })
+        Ok(Self { addr, child, database })
     }
 
     /// User and system time, as exact as the kernel's ticks.
@@ -98,6 +127,11 @@ impl Drop for Server {
         // It may have ended by itself; then that is why the bench fails.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for suffix in ["", "-wal", "-shm", "-lock"] {
+            if let Some(database) = &self.database {
+                let _ = fs::remove_file(format!("{}{suffix}", database.display()));
+            }
+        }
     }
 }
 
