@@ -25,7 +25,12 @@ fn child() {
         writeln!(out, "try {i}").unwrap();
         match block_on(log.append(texts(ROOM, i as i64, &[&text]))) {
             Ok(appended) => writeln!(out, "ack {i} {}", appended[0].first).unwrap(),
-            Err(e) => writeln!(out, "no {i} {e}").unwrap(),
+            Err(e) => {
+                writeln!(out, "no {i} {e}").unwrap();
+                if std::env::var_os("CHATNET_TEST_ABORT").is_some() {
+                    std::process::abort();
+                }
+            }
         }
     }
     drop(log);
@@ -165,6 +170,25 @@ fn order(trace: &Path) -> Vec<&'static str> {
         }
     };
     trace.lines().filter_map(sort).collect()
+}
+
+#[test]
+fn what_was_refused_because_it_was_not_synced_does_not_appear_after_a_crash() {
+    if !strace() {
+        return;
+    }
+    for nth in [10, 13, 17] {
+        let dir = Dir::new();
+        let inject = format!("inject=fsync,fdatasync:error=EIO:when={nth}");
+        let through = ["strace", "-f", "-o", "/dev/null", "-E", "CHATNET_TEST_ABORT=1", "-e", "trace=fsync,fdatasync"];
+        let mut child = start(&dir, &[&through[..], &["-e", &inject]].concat(), Some(60));
+        let lines: Vec<String> = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).collect();
+        child.wait().unwrap();
+        let (acked, refused) = (told(&lines, "ack"), told(&lines, "no"));
+        assert_eq!(refused.len(), 1, "it ended at the first refusal: {lines:?}");
+        let expected: Vec<u64> = acked.iter().map(|(number, _)| *number).collect();
+        assert_eq!(kept(&dir.open()), expected, "the {nth}th sync failed");
+    }
 }
 
 #[test]

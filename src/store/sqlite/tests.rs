@@ -155,6 +155,24 @@ fn a_dropped_room_goes_with_all_that_it_had_and_its_number_is_used_again() {
 }
 
 #[test]
+fn what_was_known_of_trimmed_events_goes_with_them() {
+    let (place, room) = (Place::new(), RoomId::random());
+    let store = place.open();
+    for n in 1..=100_u64 {
+        let mut commit = texts(room, &["own"]);
+        let outbox = OutboxId::from_bytes([n as u8 % 2; 16]);
+        commit.batches[0].publish = Some(crate::store::PublishId { outbox, n: n.div_ceil(2) });
+        block_on(store.append(commit)).unwrap();
+    }
+    let reader = schema::open_reader(&place.file()).unwrap();
+    let count = || reader.query_row("SELECT count(*) FROM taken", (), |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(count(), 100, "each is a run of its own");
+    block_on(store.trim(room, Retention::ALL.max_events(10), Timestamp::default())).unwrap();
+    assert_eq!(count(), 10);
+    assert_eq!(block_on(store.outbox(room, OutboxId::from_bytes([1; 16]))).unwrap().unwrap().decided, 50);
+}
+
+#[test]
 fn a_check_finds_a_gap_a_wrong_head_and_an_index_without_its_texts() {
     let damage = [
         ("DELETE FROM events WHERE id & 255 = 2", "followed by"),
