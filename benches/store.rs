@@ -1,7 +1,7 @@
-//! What the SQLite store can do, beside what the device can: `cargo bench --features sqlite --bench store [DIRECTORY]`.
+//! What the SQLite store can do, beside what the device can: `cargo bench --features sqlite --bench store`.
 //!
-//! Takes a minute or two, and a gigabyte in the directory (default: the current one). Figures of a debug build mean
-//! nothing.
+//! Takes a minute or two, and half a gigabyte in the directory `CHATNET_BENCH_DIR` (default: the current one). With
+//! `-- --quick` it is over in seconds, and its figures mean little.
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -16,9 +16,21 @@ use chatnet::store::{
 use chatnet::{Alias, EventKind, OutboxId, PrincipalId, PrincipalKind, RoomId, Seq, SessionId, Timestamp};
 use futures::executor::block_on;
 
-const EVENTS: u64 = 1_000_000;
 const BATCH: u64 = 500;
-const SPAN: Duration = Duration::from_secs(3);
+
+/// Events of the large room.
+fn room_events() -> u64 {
+    if is_quick() { 20_000 } else { 1_000_000 }
+}
+
+/// How long each thing is done.
+fn span() -> Duration {
+    Duration::from_millis(if is_quick() { 200 } else { 3000 })
+}
+
+fn is_quick() -> bool {
+    std::env::args().any(|arg| arg == "--quick")
+}
 
 const WORDS: [&str; 16] = [
     "ship", "harbour", "late", "coffee", "meeting", "server", "tomorrow", "build", "green", "paper", "morning",
@@ -26,7 +38,7 @@ const WORDS: [&str; 16] = [
 ];
 
 fn main() {
-    let directory = std::env::args().skip(1).find(|arg| !arg.starts_with("--")).unwrap_or_else(|| ".".into());
+    let directory = std::env::var_os("CHATNET_BENCH_DIR").unwrap_or_else(|| ".".into());
     let dir = PathBuf::from(directory).join(format!("chatnet-bench-{}", SessionId::random()));
     std::fs::create_dir_all(&dir).expect("the directory can be made");
     syncs(&dir);
@@ -48,7 +60,7 @@ fn syncs(dir: &Path) {
         file.write_all(&vec![0; if rewinds { 64 * page.len() } else { 0 }]).expect("room");
         file.sync_all().expect("a sync");
         let (started, mut count) = (Instant::now(), 0_u64);
-        while started.elapsed() < SPAN {
+        while started.elapsed() < span() {
             if rewinds && count.is_multiple_of(64) {
                 file.seek(SeekFrom::Start(0)).expect("a seek");
             }
@@ -79,12 +91,12 @@ fn commits(dir: &Path, durability: Durability, submitters: u64) {
             waits
         };
         let threads: Vec<_> = (0..submitters).map(|i| scope.spawn(move || run(i))).collect();
-        std::thread::sleep(SPAN);
+        std::thread::sleep(span());
         stop.store(true, Ordering::Relaxed);
         threads.into_iter().flat_map(|thread| thread.join().expect("it ends")).collect()
     });
     let (p50, p99) = (percentile(&mut waits, 50), percentile(&mut waits, 99));
-    let rate = count.into_inner() as f64 / SPAN.as_secs_f64();
+    let rate = count.into_inner() as f64 / span().as_secs_f64();
     println!("{durability:?}, {submitters} submitters: {rate:.0} acks/s, p50 {p50:.1?}, p99 {p99:.1?}");
 }
 
@@ -96,7 +108,7 @@ fn million(dir: &Path) {
     let boxes: Vec<OutboxId> = (0..50).map(|_| OutboxId::random()).collect();
     let mut numbers = vec![1; boxes.len()];
     let started = Instant::now();
-    for first in (0..EVENTS).step_by(BATCH as usize) {
+    for first in (0..room_events()).step_by(BATCH as usize) {
         let i = (first / BATCH) as usize % boxes.len();
         let publish = PublishId { outbox: boxes[i], n: numbers[i] };
         numbers[i] += BATCH;
@@ -104,8 +116,9 @@ fn million(dir: &Path) {
     }
     let appended = started.elapsed();
     println!(
-        "{EVENTS} events in batches of {BATCH}, indexed on the way: {:.0}/s",
-        EVENTS as f64 / appended.as_secs_f64()
+        "{} events in batches of {BATCH}, indexed on the way: {:.0}/s",
+        room_events(),
+        room_events() as f64 / appended.as_secs_f64()
     );
     let started = Instant::now();
     search(&store, room, "nothing");
@@ -117,7 +130,7 @@ fn million(dir: &Path) {
     let store = SqliteStore::open(&path, options()).expect("it opens");
     block_on(store.load()).expect("it loads");
     println!("open: {:.1?}", started.elapsed());
-    for (name, before) in [("last", EVENTS + 1), ("middle", EVENTS / 2), ("first", 101)] {
+    for (name, before) in [("last", room_events() + 1), ("middle", room_events() / 2), ("first", 101)] {
         let started = Instant::now();
         let page = block_on(store.read_back(room, Seq::new(before), 100, 1 << 20)).expect("a page");
         assert_eq!(page.batches.iter().map(|batch| batch.new.events.len()).sum::<usize>(), 100);
@@ -137,12 +150,12 @@ fn million(dir: &Path) {
     }
     beside_readers(&store, room);
     let started = Instant::now();
-    block_on(store.redact(room, Seq::new(EVENTS / 2), EventKind::TEXT, b"removed")).expect("it is gone");
+    block_on(store.redact(room, Seq::new(room_events() / 2), EventKind::TEXT, b"removed")).expect("it is gone");
     println!("redact: {:.1?}", started.elapsed());
     let started = Instant::now();
-    let keep = Retention::ALL.max_events(EVENTS - 50_000);
+    let keep = Retention::ALL.max_events(room_events() * 19 / 20);
     block_on(store.trim(room, keep, Timestamp::default())).expect("it is trimmed");
-    println!("trim, for 50,000 events: {:.1?}", started.elapsed());
+    println!("trim, for a twentieth of it: {:.1?}", started.elapsed());
     let started = Instant::now();
     SqliteStore::backup(&path, dir.join("backup.db")).expect("it is copied");
     println!("backup: {:.1?}", started.elapsed());
@@ -160,20 +173,20 @@ fn beside_readers(store: &SqliteStore, room: RoomId) {
             let stop = &stop;
             for i in 0..readers {
                 scope.spawn(move || {
-                    let mut before = EVENTS / (i + 1);
+                    let mut before = room_events() / (i + 1);
                     while !stop.load(Ordering::Relaxed) {
                         block_on(store.read_back(room, Seq::new(before), 100, 1 << 20)).expect("a page");
                         if before.is_multiple_of(5) {
                             search(store, room, "ship light");
                         }
-                        before = if before > 1000 { before - 101 } else { EVENTS };
+                        before = if before > 1000 { before - 101 } else { room_events() };
                         // As fast as pages come over a good network.
                         std::thread::sleep(Duration::from_millis(5));
                     }
                 });
             }
             let (started, mut waits) = (Instant::now(), Vec::new());
-            while started.elapsed() < SPAN {
+            while started.elapsed() < span() {
                 let asked = Instant::now();
                 block_on(store.append(commit(room, 1, None, 7, 1))).expect("it is kept");
                 waits.push(asked.elapsed());
@@ -205,7 +218,7 @@ fn commit(room: RoomId, who: u8, publish: Option<PublishId>, first: u64, count: 
     let mut events = Run::default();
     for i in first..first + count {
         let word = |k: u64| WORDS[(i.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(5 * k as u32) >> 60) as usize];
-        let needle = if i == EVENTS / 3 { "needle" } else { "" };
+        let needle = if i == room_events() / 3 { "needle" } else { "" };
         let text = format!("the {} {} is {} {} {i} {needle}", word(1), word(2), word(3), word(4));
         events.push(EventKind::TEXT, text.as_bytes());
     }
