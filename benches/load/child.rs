@@ -31,7 +31,9 @@ fn configured() -> ServerBuilder {
             builder.store(SqliteStore::open(path, SqliteOptions::default().durability(durability)).expect("a store"))
         }
         Ok(other) => {
-            panic!("CHATNET_BENCH_STORE={other} is not known; there are memory and, with feature sqlite, sqlite-full and sqlite-normal")
+            panic!(
+                "CHATNET_BENCH_STORE={other} is not known; there are memory and, with feature sqlite, sqlite-full and sqlite-normal"
+            )
         }
     }
 }
@@ -91,11 +93,7 @@ impl Server {
         if let Some(store) = store {
             command.env("CHATNET_BENCH_STORE", store);
         }
-        let mut child = command
-            .env(ROLE, cpu)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut child = command.env(ROLE, cpu).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut out = BufReader::new(child.stdout.take().ok_or("it has no stdout")?);
         let mut line = String::new();
         out.read_line(&mut line)?;

@@ -39,11 +39,26 @@ impl Drop for Registered {
         if let Some(identity) = self.conn.identity() {
             if self.conn.pulse.attached.load(Ordering::Relaxed) {
                 lose(&self.shared, &identity.session, &self.conn);
-            } else if !identity.resuming {
-                self.shared.sessions.release(&identity.session);
+            } else {
+                give_up(&self.shared, &identity.session, identity.resuming);
             }
         }
         self.conn.with_output(|output| output.fail());
+    }
+}
+
+/// A handshake ended before its session had the connection.
+fn give_up(shared: &Shared, session: &Arc<Session>, resuming: bool) {
+    let _moving = session.moving.lock();
+    if resuming {
+        if session.conn().is_none() && !session.has_ended() {
+            shared.sessions.lose(session, shared.clock.tick() + shared.config.grace.as_millis() as u64);
+        }
+    } else if session.end() {
+        if session.tokens().next().is_some() {
+            shared.keep(Change::DropSession(session.id));
+        }
+        shared.sessions.release(session);
     }
 }
 
@@ -127,56 +142,61 @@ async fn ask(shared: &Arc<Shared>, conn: &Conn, session: &Session, agent: &str) 
 }
 
 /// The last step of a handshake: the session has this connection from here on.
-pub(super) fn attach(reader: &mut Reader, token: Option<Vec<u8>>, cursors: Vec<Cursor>) -> Result<(), Close> {
+pub(super) async fn attach(reader: &mut Reader, token: Option<Vec<u8>>, cursors: Vec<Cursor>) -> Result<(), Close> {
     let (shared, conn) = (Arc::clone(&reader.shared), Arc::clone(&reader.conn));
     let Some(identity) = conn.identity() else { return Ok(()) };
     let session = &identity.session;
     if identity.resuming && token.is_none() {
         return Err(Close::error(Code::OUT_OF_ORDER, "an Attach that goes on with a session names its token too"));
     }
+    let new = shared.keeps_sessions().then(Token::random);
+    // Without the mechanism `session` before it, a token is of another kind, or of another server's life.
+    let reason = token.as_ref().filter(|_| !identity.resuming).map(|_| Code::SESSION_EXPIRED);
+    let ended =
+        || Close { retry_after_ms: Some(0), ..Close::error(Code::SESSION_EXPIRED, "the session has just ended") };
+    {
+        let _moving = session.moving.lock();
+        if session.has_ended() {
+            return Err(ended());
+        }
+        if identity.resuming {
+            shared.sessions.come_back(session, token.as_deref().map(session::hash), new.as_ref());
+        } else {
+            shared.sessions.begin(session, new.as_ref());
+        }
+    }
+    // A token is told once it is kept: otherwise a server that is killed right now would not know it afterwards.
+    if let Some(record) = session.record(Clock::timestamp())
+        && !shared.kept(Change::PutSession(record)).await
+    {
+        let text = "the server can't keep sessions at the moment; come back later";
+        return Err(Close { retry_after_ms: Some(1000), ..Close::error(Code::STORE_FAILED, text) });
+    }
     let moving = session.moving.lock();
     if session.has_ended() {
-        return Err(Close {
-            retry_after_ms: Some(0),
-            ..Close::error(Code::SESSION_EXPIRED, "the session has just ended")
-        });
+        return Err(ended());
     }
     reader.handshake = None;
     conn.pulse.attached.store(true, Ordering::Relaxed);
-    let new = shared.keeps_sessions().then(Token::random);
+    let grace_ms = if new.is_some() { shared.config.grace.as_millis() as u32 } else { 0 };
+    let (id, token) = (session.id, new.map(|token| token.0.into()));
+    conn.queue(&Attached { session: id, resumed: identity.resuming, token, reason, grace_ms });
     let (alias, address) = (session.author.alias.as_str(), conn.address.map(|address| address.to_string()));
     if identity.resuming {
-        let used = token.as_deref().map(session::hash);
-        let before = session.sit(None);
-        shared.sessions.come_back(session, used, new.as_ref());
-        if let Some(old) = before {
+        if let Some(old) = session.sit(None) {
             old.request_close(Close::bye(Code::SESSION_REPLACED, "another connection goes on with this session"));
         }
-        reply(&shared, &conn, session, true, None, new);
         let members = resume(&shared, &conn, session, &cursors);
         session.sit(Some(&conn));
         drop(moving);
         tracing::info!(session = %session.id, connection = conn.id, address, alias, "session goes on");
         members.iter().for_each(|member| conn.deliver_marked(&shared, member));
     } else {
-        shared.sessions.begin(session, new.as_ref());
         session.sit(Some(&conn));
         drop(moving);
-        // Without the mechanism `session` before it, a token is of another kind, or of another server's life.
-        reply(&shared, &conn, session, false, token.map(|_| Code::SESSION_EXPIRED), new);
         tracing::info!(session = %session.id, connection = conn.id, address, alias, "session began");
     }
     Ok(())
-}
-
-fn reply(shared: &Shared, conn: &Conn, session: &Session, resumed: bool, reason: Option<Code>, token: Option<Token>) {
-    // Kept before anything that the session says: the committer takes things in order.
-    if let Some(record) = session.record(Clock::timestamp()) {
-        shared.keep(Change::PutSession(record));
-    }
-    let grace_ms = if token.is_some() { shared.config.grace.as_millis() as u32 } else { 0 };
-    let token = token.map(|token| token.0.into());
-    conn.queue(&Attached { session: session.id, resumed, token, reason, grace_ms });
 }
 
 /// Give a session's places to its new connection. Each room's `Joined` is queued under that room's lock: nothing of the

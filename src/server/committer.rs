@@ -47,8 +47,8 @@ pub(super) enum Submission {
         events: Run,
         done: oneshot::Sender<Result<Arc<Batch>, StoreError>>,
     },
-    /// Something to keep besides events.
-    Record(Change),
+    /// Something to keep besides events; who waits for that is told once it is kept, and never otherwise.
+    Record(Change, Option<oneshot::Sender<()>>),
 }
 
 /// A session's publish, its number reserved.
@@ -117,7 +117,7 @@ impl Submission {
                 Self::Publish(Publish { what: What::Append(run) | What::Replace(run), .. }) => {
                     run.bytes() + 8 * run.len()
                 }
-                Self::Publish(_) | Self::Record(_) => 0,
+                Self::Publish(_) | Self::Record(..) => 0,
             }
     }
 }
@@ -138,7 +138,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             // A room's end comes behind what was said in it.
             if matches!(
                 &submission,
-                Submission::Publish(Publish { expected: Some(_), .. }) | Submission::Record(Change::DropRoom(_))
+                Submission::Publish(Publish { expected: Some(_), .. }) | Submission::Record(Change::DropRoom(_), _)
             ) {
                 batch.commit(&shared).await;
             }
@@ -153,6 +153,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 #[derive(Default)]
 struct Pending {
     changes: Vec<Change>,
+    waiting: Vec<oneshot::Sender<()>>,
     batches: Vec<NewBatch>,
     entries: Vec<Entry>,
 }
@@ -166,7 +167,10 @@ enum Entry {
 impl Pending {
     fn add(&mut self, submission: Submission, author: &Arc<Author>) {
         match submission {
-            Submission::Record(change) => self.changes.push(change),
+            Submission::Record(change, done) => {
+                self.changes.push(change);
+                self.waiting.extend(done);
+            }
             Submission::App { room, events, done } => {
                 self.entries.push(Entry::App { room: Arc::clone(&room), done });
                 let author = Arc::clone(author);
@@ -203,7 +207,7 @@ impl Pending {
         if self.entries.is_empty() && self.changes.is_empty() {
             return;
         }
-        let Pending { mut changes, batches, entries } = std::mem::take(self);
+        let Pending { mut changes, waiting, batches, entries } = std::mem::take(self);
         let (batches, entries) = admit(batches, entries);
         changes.extend(entries.iter().filter_map(used));
         let records = changes.iter().any(|change| !matches!(change, Change::Used { .. }));
@@ -214,7 +218,13 @@ impl Pending {
             shared.store.append(Commit { changes, batches, now: Clock::timestamp() }).await
         };
         match appended {
-            Ok(appended) => tell(shared, entries, appended),
+            Ok(appended) => {
+                for done in waiting {
+                    // Whoever waited may be gone.
+                    let _ = done.send(());
+                }
+                tell(shared, entries, appended);
+            }
             Err(e) => {
                 tracing::error!("{} publishes and {} changes were not stored: {e}", entries.len(), retry.len());
                 refuse_all(shared, entries, &e);

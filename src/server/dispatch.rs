@@ -11,8 +11,8 @@ use super::reader::Reader;
 use crate::id::Alias;
 use crate::protocol::frame::{Class, FLAG_REQUIRED, Frame};
 use crate::protocol::message::{
-    Bye, Credit, ErrorReply, History, Hold, Join, Kind, Leave, Members, MembersPage, Ping, Pong, Progress, Seek,
-    Welcome,
+    Bye, Credit, Cursor, ErrorReply, History, Hold, Join, Kind, Leave, Members, MembersPage, Ping, Pong, Progress,
+    Seek, Welcome,
 };
 use crate::protocol::{self, Code, DecodeError, Message, VERSION};
 use crate::session::handshake::Step;
@@ -35,6 +35,10 @@ pub(super) enum Flow {
 pub(super) enum Work {
     Guest(Option<Alias>),
     Token(Vec<u8>),
+    Attach {
+        token: Option<Vec<u8>>,
+        cursors: Vec<Cursor>,
+    },
     Join(Join),
     Leave(Leave),
     Judge(Judging),
@@ -94,6 +98,7 @@ pub(super) async fn work(reader: &mut Reader, work: Work) -> Result<(), Close> {
     match work {
         Work::Guest(wish) => attach::guest(reader, wish).await,
         Work::Token(token) => attach::token(reader, token).await,
+        Work::Attach { token, cursors } => attach::attach(reader, token, cursors).await,
         Work::Join(join) => membership::join(reader, join).await,
         Work::Leave(leave) => membership::leave(reader, leave).await,
         Work::Judge(judging) => {
@@ -138,10 +143,7 @@ fn handshake(reader: &mut Reader, frame: &Frame<'_>) -> Flow {
         }
         Step::Guest(wish) => Flow::Work(Work::Guest(wish)),
         Step::Session(token) => Flow::Work(Work::Token(token)),
-        Step::Attached { token, cursors } => match attach::attach(reader, token, cursors) {
-            Ok(()) => Flow::Next,
-            Err(close) => Flow::Close(close),
-        },
+        Step::Attached { token, cursors } => Flow::Work(Work::Attach { token, cursors }),
         Step::Nothing => Flow::Next,
         Step::Refuse(code, text) => {
             refuse(reader, code, text);

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use futures::channel::oneshot;
+
 use super::builder::Config;
 use super::committer::{CommitQueue, Submission};
 use super::conn::Conn;
@@ -50,7 +52,14 @@ impl Shared {
 
     /// Have a change kept; in order with what is published.
     pub(super) fn keep(&self, change: Change) {
-        self.commits.submit(Submission::Record(change));
+        self.commits.submit(Submission::Record(change, None));
+    }
+
+    /// Have a change kept, and wait until it is. False if it can't be at the moment; it is tried again.
+    pub(super) async fn kept(&self, change: Change) -> bool {
+        let (done, kept) = oneshot::channel();
+        self.commits.submit(Submission::Record(change, Some(done)));
+        kept.await.is_ok()
     }
 
     /// Have a room flushed.

@@ -1,0 +1,114 @@
+//! The real server with its real database, killed again and again under load.
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use async_std::task;
+use chatnet::store::{Log, SqliteOptions, SqliteStore};
+use chatnet::testing::Random;
+use chatnet::{Client, Seq};
+
+use crate::checker::{Checker, talk, watch};
+use crate::{seed, whole_log};
+
+/// Clients that talk.
+const CLIENTS: usize = 6;
+
+/// A running server; killed when dropped.
+struct Server(Child);
+
+impl Server {
+    /// Start it, and wait until it listens.
+    fn start(data: &Path, port: u16) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_chatnet-server"))
+            .args(["--plaintext", "--host", "127.0.0.1", "--port", &port.to_string(), "--log", "error"])
+            .arg("--data-dir")
+            .arg(data)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.starts_with("listening on"), "{line:?}");
+        Self(child)
+    }
+
+    fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn a_server_that_is_killed_again_and_again_loses_no_acked_event_and_doubles_none() {
+    let rounds: usize = std::env::var("CHATNET_FIRE_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(10);
+    let seed = seed();
+    let mut random = Random::new(seed);
+    let data = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let addr = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut server = Server::start(data.path(), port);
+    let checker = Checker::default();
+    let server = task::block_on(async {
+        let mut clients = Vec::new();
+        for i in 0..CLIENTS {
+            let number = checker.client();
+            let (client, events) = Client::builder().alias(format!("c{i}")).connect(addr).await.unwrap();
+            watch(&checker, number, events);
+            clients.push((number, client));
+        }
+        let mut said = 0;
+        for round in 0..rounds {
+            let texts = 50 + random.below(200) as usize;
+            let talking: Vec<_> = clients
+                .iter()
+                .map(|(number, client)| {
+                    let (checker, number, client) = (checker.clone(), *number, client.clone());
+                    task::spawn(async move { talk(&checker, number, &client, said..said + texts).await })
+                })
+                .collect();
+            said += texts;
+            // Somewhere while they talk; often enough in the middle of a commit.
+            let acked = checker.acked();
+            let wanted = acked + 1 + random.below((texts * CLIENTS / 2) as u64) as usize;
+            checker.acks(wanted, Duration::from_secs(30)).await;
+            task::sleep(Duration::from_micros(random.below(20_000))).await;
+            server.kill();
+            server = Server::start(data.path(), port);
+            clients.iter().for_each(|(_, client)| client.network_changed());
+            for talking in talking {
+                talking.await;
+            }
+            println!("round {round}: {} acked of {}", checker.acked(), said * CLIENTS);
+        }
+        checker.complete(Duration::from_secs(60)).await;
+        for (_, client) in clients {
+            client.close().await;
+        }
+        server
+    });
+    server.kill();
+    let log = task::block_on(async {
+        let store = SqliteStore::open(data.path().join("chatnet.db"), SqliteOptions::default()).unwrap();
+        let snapshot = store.load().await.unwrap();
+        let (lobby, extent) = snapshot.rooms.iter().find(|(room, _)| room.name.as_str() == "lobby").unwrap();
+        assert_eq!(extent.trimmed, Seq::ZERO);
+        whole_log(&store, lobby.id).await
+    });
+    checker.judge(&log);
+    println!("{rounds} kills, {} events, {} resumes, seed {seed}", log.len(), checker.resumed());
+}
