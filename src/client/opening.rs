@@ -37,7 +37,10 @@ impl State {
         self.send(&Hello { magic, min_version: VERSION, max_version: VERSION, capabilities, max_body, agent });
         match self.token.clone() {
             Some(token) => self.go_on(&token),
-            None => self.begin_anew(self.wish()),
+            None => {
+                self.lost(Code::SESSION_EXPIRED, "the server keeps no sessions".into());
+                self.begin_anew(self.wish());
+            }
         }
     }
 
@@ -109,8 +112,7 @@ impl State {
     }
 
     fn lost(&mut self, code: Code, text: String) {
-        self.session = None;
-        if self.begun {
+        if self.session.take().is_some() && self.begun {
             self.events.push(Event::SessionLost { code, text });
         }
     }

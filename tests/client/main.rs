@@ -7,3 +7,4 @@ mod against_script;
 mod against_server;
 mod resuming;
 mod script;
+mod under_fire;
