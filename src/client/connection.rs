@@ -106,6 +106,7 @@ impl State {
                 self.conn.sent = now;
             }
             self.progress(now, false);
+            self.rejoin_due(now);
             // A server that says nothing of a room is not waited for for ever.
             if self.conn.untold && now.saturating_duration_since(self.conn.began) >= heartbeat {
                 self.stop_waiting_for_rooms();

@@ -1,6 +1,6 @@
 //! Which message of the server's does what: one row a kind.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::error::{ConnectError, RequestError};
 use super::event::{CloseReason, Event};
@@ -72,10 +72,10 @@ fn members(state: &mut State, body: &[u8], _: Instant) -> Result<(), DecodeError
     Ok(())
 }
 
-fn error(state: &mut State, body: &[u8], _: Instant) -> Result<(), DecodeError> {
+fn error(state: &mut State, body: &[u8], now: Instant) -> Result<(), DecodeError> {
     let error: ErrorReply = protocol::decode(body)?;
     if state.conn.attached && !error.fatal {
-        refused(state, error);
+        refused(state, error, now);
     } else if error.fatal || !state.try_another_way(&error) {
         let ErrorReply { code, text, suggestion, retry_after_ms, .. } = error;
         if code == Code::SESSION_EXPIRED {
@@ -89,7 +89,7 @@ fn error(state: &mut State, body: &[u8], _: Instant) -> Result<(), DecodeError> 
 }
 
 /// A question was refused, or something that was none.
-fn refused(state: &mut State, error: ErrorReply) {
+fn refused(state: &mut State, error: ErrorReply, now: Instant) {
     let ErrorReply { code, text, request, retry_after_ms, suggestion, .. } = error;
     let Some(request) = request else { return state.events.push_lossy(Event::ServerError { code, text }) };
     state.bulk_answered(request);
@@ -101,7 +101,10 @@ fn refused(state: &mut State, error: ErrorReply) {
                 state.conn.end(refused);
             }
         }
-        Some(Waiting::Rejoin { room }) => state.exited(room, code, text),
+        Some(Waiting::Rejoin { room }) => match (retry_after_ms, state.rooms.get_mut(&room)) {
+            (Some(ms), Some(room)) => room.retry = Some(now + Duration::from_millis(u64::from(ms))),
+            _ => state.exited(room, code, text),
+        },
         Some(Waiting::History { room, reader: Reader::Joining, .. }) => state.opened(room, Vec::new()),
         Some(waiting) => waiting.fail(RequestError::Refused { code, text, retry_after_ms }),
         // Whoever asked has left the room meanwhile.

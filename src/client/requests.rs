@@ -1,5 +1,8 @@
 //! What is asked of the server. A question outlives a connection: whoever waits for the answer doesn't notice.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use futures::channel::oneshot;
 
 use super::error::RequestError;
@@ -9,7 +12,6 @@ use super::state::State;
 use crate::id::{PrincipalId, RoomId, Seq};
 use crate::protocol::Code;
 use crate::protocol::message::{History, Join, Leave, Members, MembersPage, Place, Search};
-use std::sync::Arc;
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T, RequestError>>;
 
@@ -130,6 +132,13 @@ impl State {
         self.next_request = self.next_request.checked_add(1).unwrap_or(1);
         self.waiting.insert(request, Waiting::Rejoin { room });
         self.send_request(request);
+    }
+
+    /// Ask again for rooms that could not be joined a while ago.
+    pub(super) fn rejoin_due(&mut self, now: Instant) {
+        let due = self.rooms.iter_mut().filter(|(_, room)| room.retry.is_some_and(|at| at <= now));
+        let due: Vec<RoomId> = due.map(|(id, room)| (*id, room.retry = None).0).collect();
+        due.into_iter().for_each(|room| self.rejoin(room));
     }
 
     /// A room is joined again, maybe as another one: ask what waited for it.

@@ -42,6 +42,8 @@ pub(super) struct RoomState {
     pub(super) flow: Flow,
     /// The last version of its presence that is known.
     pub(super) presence: u64,
+    /// Away: when to ask again.
+    pub(super) retry: Option<Instant>,
 }
 
 /// Whether the server knows that this client is in a room.
@@ -93,7 +95,8 @@ impl State {
                 let slot = Slot::new(name, joined.room);
                 let (standing, cursor) = (Standing::In, Cursor::new(joined.head));
                 let (lineage, flow, presence) = (self.lineage, Flow::Live, joined.presence);
-                self.rooms.insert(joined.room, RoomState { slot, standing, cursor, lineage, flow, presence });
+                self.rooms
+                    .insert(joined.room, RoomState { slot, standing, cursor, lineage, flow, presence, retry: None });
                 self.tell_joined(joined);
                 self.begin_reading(joined);
             }

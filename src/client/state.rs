@@ -194,6 +194,9 @@ impl State {
 
     /// Say something: it is sent as soon as it can be.
     pub(super) fn say(&mut self, room: RoomId, text: String, token: Token) {
+        self.journal_room(room);
+        let n = self.outbox.next_number(room);
+        self.journal_text(room, n, &text);
         self.outbox.push(room, text, token);
     }
 
@@ -228,6 +231,7 @@ impl State {
         for (_, waiting) in std::mem::take(&mut self.waiting) {
             waiting.fail(RequestError::Closed);
         }
+        self.close_journal();
         let lost = self.outbox.drain();
         self.lost = lost.len();
         for decided in lost {

@@ -7,4 +7,5 @@ pub(crate) mod credit;
 pub(crate) mod cursor;
 pub(crate) mod handshake;
 pub(crate) mod heartbeat;
+pub(crate) mod journal;
 pub(crate) mod outbox;

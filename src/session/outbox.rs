@@ -107,14 +107,23 @@ impl<T> Outbox<T> {
         self.len == 0 || self.bytes + text.len() + ENTRY_BYTES <= self.capacity
     }
 
-    /// Add a text; its number. Ask [`fits`](Self::fits) first.
-    pub(crate) fn push(&mut self, room: RoomId, text: String, token: T) -> u64 {
+    /// The number that the next text of a room gets.
+    pub(crate) fn next_number(&self, room: RoomId) -> u64 {
+        self.rooms.get(&room).map_or(1, |queue| queue.first + queue.entries.len() as u64)
+    }
+
+    /// Bytes of what is undecided.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Add a text. Ask [`fits`](Self::fits) first.
+    pub(crate) fn push(&mut self, room: RoomId, text: String, token: T) {
         self.bytes += text.len() + ENTRY_BYTES;
         self.len += 1;
         self.serial += 1;
         let queue = self.rooms.entry(room).or_default();
         queue.entries.push_back(Entry { text, token: Some(token), serial: self.serial, sent: false });
-        queue.first + queue.entries.len() as u64 - 1
     }
 
     /// The next frame to send, if there is one, to a room that `may` be sent to.

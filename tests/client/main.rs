@@ -5,6 +5,7 @@ mod support;
 
 mod against_script;
 mod against_server;
+mod outbox_file;
 mod resuming;
 mod script;
 mod under_fire;
