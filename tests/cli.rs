@@ -2,6 +2,7 @@
 #![cfg(all(feature = "server", feature = "cli", unix))]
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -9,6 +10,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where programs keep things between runs.
+fn state() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("state")
+}
 
 /// A program with its pipes; killed when dropped.
 struct Program {
@@ -22,6 +28,7 @@ fn start(program: &str, args: &[&str]) -> Program {
     let mut child = Command::new(program)
         .args(args)
         .env_remove("CHATNET_LOG")
+        .env("XDG_STATE_HOME", state())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -94,8 +101,12 @@ struct Server {
 }
 
 fn server() -> Server {
-    let program =
-        start(env!("CARGO_BIN_EXE_chatnet-server"), &["--memory", "--plaintext", "--host", "127.0.0.1", "--port", "0"]);
+    server_at("0", &["--memory"])
+}
+
+fn server_at(port: &str, args: &[&str]) -> Server {
+    let args = [&["--plaintext", "--host", "127.0.0.1", "--port", port], args].concat();
+    let program = start(env!("CARGO_BIN_EXE_chatnet-server"), &args);
     let line = program.line();
     let port = line.strip_prefix("listening on 127.0.0.1:").expect("the first line says where").to_owned();
     Server { program, port }
@@ -107,7 +118,11 @@ impl Server {
     }
 
     fn json(&self, name: &str) -> Program {
-        let program = self.chatnet(&["--json", "--name", name]);
+        self.json_with(name, &[])
+    }
+
+    fn json_with(&self, name: &str, args: &[&str]) -> Program {
+        let program = self.chatnet(&[&["--json", "--name", name], args].concat());
         let connected = program.event("connected");
         assert_eq!((connected["alias"].as_str(), connected["room"].as_str()), (Some(name), Some("lobby")));
         program
@@ -236,7 +251,7 @@ fn each_failure_has_its_exit_code_and_says_what_to_do() {
 #[test]
 fn a_killed_server_is_a_lost_connection_and_what_was_not_sent_is_counted() {
     let mut server = server();
-    let mut ada = server.json("ada");
+    let mut ada = server.json_with("ada", &["--no-reconnect"]);
     server.program.signal("STOP");
     ada.say("into the void");
     // The line has to be in the outbox before the server dies: the next one's error tells that it was read.
@@ -248,15 +263,132 @@ fn a_killed_server_is_a_lost_connection_and_what_was_not_sent_is_counted() {
 }
 
 #[test]
+fn a_server_that_is_killed_between_lines_is_waited_for_and_what_was_typed_meanwhile_arrives() {
+    let mut server = server();
+    let mut ada = server.json("ada");
+    ada.say("one");
+    ada.event("ack");
+    server.program.child.kill().unwrap();
+    server.program.child.wait().unwrap();
+    let lost = ada.event("state");
+    assert_eq!((&lost["state"], &lost["attempt"]), (&"reconnecting".into(), &1.into()));
+    assert!(lost["delay_ms"].is_u64());
+    ada.say("two");
+    let server = server_at(&server.port, &["--memory"]);
+    // A memory store is another one then: the session is a new one, and what was typed is sent in it.
+    ada.event("session_lost");
+    ada.event("connected");
+    assert_eq!(ada.event("state")["state"], "connected");
+    let ack = ada.event("ack");
+    assert_eq!((&ack["text"], &ack["seq"]), (&"two".into(), &1.into()));
+    assert!(ada.end().success());
+    drop(server);
+}
+
+#[test]
+fn with_a_server_that_is_killed_again_and_again_between_lines_the_exact_sequence_arrives() {
+    let data = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("data-{}", std::process::id()));
+    let data = data.to_str().unwrap();
+    let _ = std::fs::remove_dir_all(data);
+    let mut server = server_at("0", &["--data-dir", data]);
+    let (mut ada, bob) = (server.json("ada"), server.json("bob"));
+    for i in 0..6 {
+        ada.say(&format!("line {i}"));
+        if i % 2 == 0 {
+            ada.event("ack");
+        }
+        server.program.child.kill().unwrap();
+        server.program.child.wait().unwrap();
+        ada.say(&format!("line {i} again"));
+        server = server_at(&server.port, &["--data-dir", data]);
+    }
+    let heard: Vec<_> = (0..12).map(|_| bob.event("message")).collect();
+    let texts: Vec<_> = heard.iter().map(|m| m["text"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(texts, (0..6).flat_map(|i| [format!("line {i}"), format!("line {i} again")]).collect::<Vec<_>>());
+    assert!(heard.iter().map(|m| m["seq"].as_u64().unwrap()).eq(1..=12));
+    assert!(ada.end().success());
+    drop(server);
+    std::fs::remove_dir_all(data).unwrap();
+}
+
+#[test]
+fn whoever_gives_up_says_what_was_not_sent() {
+    let mut server = server();
+    let mut ada = server.json_with("ada", &["--give-up", "1", "--no-outbox"]);
+    server.program.signal("STOP");
+    ada.say("into the void");
+    ada.say("/nonsense");
+    ada.event("error");
+    server.program.child.kill().unwrap();
+    assert_eq!(ada.child.wait().unwrap().code(), Some(5));
+    assert!(ada.stderr().contains("1 messages were not acknowledged"));
+}
+
+#[test]
+fn what_was_typed_before_a_crash_is_sent_after_it_once() {
+    let server = server();
+    let bob = server.json("bob");
+    let mut ada = server.json("ada");
+    ada.say("before");
+    ada.event("ack");
+    server.program.signal("STOP");
+    ada.say("into the void");
+    let kept = state().join("chatnet/outbox").join(format!("127%2e0%2e0%2e1_{}_ada", server.port));
+    while !String::from_utf8_lossy(&std::fs::read(&kept).unwrap()).contains("into the void") {
+        std::thread::yield_now();
+    }
+    ada.child.kill().unwrap();
+    ada.child.wait().unwrap();
+    server.program.signal("CONT");
+    let mut ada = server.json("ada");
+    let ack = ada.event("ack");
+    assert_eq!((&ack["text"], &ack["seq"]), (&"into the void".into(), &2.into()));
+    ada.say("after");
+    assert!(ada.end().success());
+    assert!(ada.stderr().contains("1 unsent message of last time is being sent"));
+    let heard: Vec<_> = (0..3).map(|_| bob.event("message")["text"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(heard, ["before", "into the void", "after"]);
+}
+
+#[test]
+fn the_past_is_shown_and_searched() {
+    let server = server();
+    let mut ada = server.json("ada");
+    for i in 1..=30 {
+        ada.say(&format!("line {i} {}", if i % 10 == 0 { "tea" } else { "" }));
+    }
+    ada.say("/history 2");
+    ada.say("/search TEA");
+    ada.say("/history x");
+    assert!(ada.end().success());
+    let told: Vec<Value> = ada.lines.iter().map(|line| serde_json::from_str(&line).unwrap()).collect();
+    let past: Vec<_> = told.iter().filter(|o| o["event"] == "message").collect();
+    assert!(past.iter().all(|m| m["source"] == "history" && m["own"] == true), "{past:?}");
+    assert_eq!(told.iter().filter(|o| o["event"] == "history").count(), 1);
+    assert!(told.iter().any(|o| o["event"] == "search"));
+
+    let mut bob = server.chatnet(&["--name", "bob", "--history", "2"]);
+    bob.say("/search tea");
+    bob.say("/quit");
+    assert!(bob.child.wait().unwrap().success());
+    let lines: Vec<String> = bob.lines.iter().collect();
+    let at = lines.iter().position(|line| line == "~ [lobby] ada: line 29 ").unwrap();
+    assert_eq!(lines[at + 1], "~ [lobby] ada: line 30 tea");
+    let hits: Vec<_> = lines.iter().filter(|line| line.starts_with("~ ") && line.ends_with(" tea")).skip(1).collect();
+    assert_eq!(hits.len(), 3, "{lines:?}");
+    assert!(hits[0].ends_with("line 30 tea") && hits[2].ends_with("line 10 tea"));
+}
+
+#[test]
 fn a_signal_says_goodbye_and_a_second_one_ends_at_once() {
     let mut server = server();
-    let ada = server.json("ada");
+    let ada = server.json_with("ada", &["--no-reconnect"]);
     server.program.signal("TERM");
     assert_eq!(ada.event("error")["code"], "shutting_down");
     assert!(server.program.child.wait().unwrap().success());
 
     let mut server = self::server();
-    let mut frozen = server.json("frozen");
+    let mut frozen = server.json_with("frozen", &["--no-reconnect"]);
     frozen.signal("STOP");
     server.program.signal("INT");
     let mut log = BufReader::new(server.program.errors.take().unwrap());

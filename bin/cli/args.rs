@@ -21,7 +21,7 @@ use structopt::clap::AppSettings;
     name = "chatnet",
     global_settings = &[AppSettings::ColorNever, AppSettings::DeriveDisplayOrder],
     after_help = "EXIT CODES:\n    0  everything sent was acknowledged\n    2  wrong usage\n    3  could not connect\n    \
-                  4  refused by the server\n    5  the connection was lost; stderr says how much was not sent"
+                  4  refused by the server\n    5  the connection was lost for good; stderr says how much was not sent"
 )]
 pub(crate) struct Args {
     /// The server's host
@@ -55,6 +55,26 @@ pub(crate) struct Args {
     /// Speak no TLS: everybody on the way can read and change what is said
     #[structopt(long, conflicts_with_all = &["fingerprint", "accept-new", "tls-ca"])]
     pub(crate) plaintext: bool,
+    /// On coming into a room, show the last N messages first (at most 500)
+    #[structopt(long, default_value = "0", value_name = "N")]
+    pub(crate) history: u32,
+
+    /// End when the connection is lost, instead of coming back
+    #[structopt(long, conflicts_with = "give_up")]
+    pub(crate) no_reconnect: bool,
+
+    /// Give up after so many seconds without a connection
+    #[structopt(long, default_value = "600", value_name = "SECONDS")]
+    pub(crate) give_up: u64,
+
+    /// Keep what is not acknowledged in this file, so that the next chatnet sends it after a crash; with --name, a file
+    /// for each server and name by default, in the platform's directory for program state
+    #[structopt(long, value_name = "FILE")]
+    pub(crate) outbox: Option<PathBuf>,
+
+    /// Keep what is not acknowledged in memory only
+    #[structopt(long, conflicts_with = "outbox")]
+    pub(crate) no_outbox: bool,
 
     /// Plain lines, also on a terminal
     #[structopt(long, conflicts_with = "json")]

@@ -27,6 +27,9 @@ pub(crate) enum Action {
     /// Talk in another room from here on.
     Switch(String),
     Who,
+    /// The last so many messages.
+    History(u32),
+    Search(String),
     Rooms,
     Help,
     Quit,
@@ -42,6 +45,8 @@ pub(crate) const HELP: &str = "\
 /rooms         the rooms that you are in
 /leave [ROOM]  leave a room
 /who           who is in this room
+/history [N]   the last N messages of this room (20)
+/search WORDS  messages of this room with all of these words
 /quit          wait until everything is acknowledged, and leave
 //text         say a text that begins with a slash";
 
@@ -103,6 +108,13 @@ fn command(line: &str) -> Action {
         ("join" | "room", None) => Action::Wrong(format!("/{name} needs a room: /{name} ROOM")),
         ("leave", room) => Action::Leave(room),
         ("who", None) => Action::Who,
+        ("history", None) => Action::History(20),
+        ("history", Some(n)) => match n.parse() {
+            Ok(n @ 1..=500) => Action::History(n),
+            _ => Action::Wrong("/history takes a number from 1 to 500".into()),
+        },
+        ("search", Some(words)) => Action::Search(words),
+        ("search", None) => Action::Wrong("/search needs words: /search WORDS".into()),
         ("rooms", None) => Action::Rooms,
         ("help", None) => Action::Help,
         ("quit", None) => Action::Quit,
@@ -180,6 +192,10 @@ mod tests {
         assert_eq!(said(parse(b" /quit", PLAIN)), " /quit");
         assert_eq!(parse(b"/quit", PLAIN), Action::Quit);
         assert_eq!(parse(b"/join  den ", PLAIN), Action::Join("den".into()));
+        assert_eq!(parse(b"/history", PLAIN), Action::History(20));
+        assert_eq!(parse(b"/history 7", PLAIN), Action::History(7));
+        assert!(matches!(parse(b"/history 0", PLAIN), Action::Wrong(_)));
+        assert_eq!(parse(b"/search two words", PLAIN), Action::Search("two words".into()));
         assert_eq!(parse(b"\r", PLAIN), Action::Nothing);
         assert!(matches!(parse(b"/nope", PLAIN), Action::Wrong(why) if why.contains("/help")));
         assert!(matches!(parse(b"/join", PLAIN), Action::Wrong(_)));

@@ -2,6 +2,7 @@
 
 mod args;
 mod input;
+mod outbox;
 mod output;
 mod session;
 mod trust;

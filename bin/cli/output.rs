@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use chatnet::text::{display_line, display_text};
-use chatnet::{Code, Event, Source, Timestamp};
+use chatnet::{ChatMessage, Code, Event, HistoryItem, HistoryPage, SearchPage, SkipReason, Source, Timestamp};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
@@ -30,6 +30,17 @@ pub(crate) enum Own<'a> {
         server: &'a str,
         fingerprint: &'a str,
         accepted: bool,
+    },
+    /// A part of a room's past was shown.
+    History {
+        room: &'a str,
+        page: &'a HistoryPage,
+    },
+    /// What a search found.
+    Search {
+        room: &'a str,
+        query: &'a str,
+        page: &'a SearchPage,
     },
     /// Names in a room.
     Who {
@@ -82,6 +93,41 @@ impl Output {
         }
     }
 
+    /// Show a part of a room's past.
+    pub(crate) fn history(&mut self, room: &str, page: HistoryPage) {
+        let shown = Own::History { room, page: &page };
+        self.own(&shown);
+        for item in page.messages {
+            let event = match item {
+                HistoryItem::Message(message) => Event::Message(message),
+                HistoryItem::Unsupported { room, seq, from, kind, at } => {
+                    Event::Unsupported { room, seq, from, kind, at }
+                }
+                _ => continue,
+            };
+            self.event(&event, None);
+        }
+    }
+
+    /// Show what a search found, newest first.
+    pub(crate) fn search(&mut self, room: &str, query: &str, page: &SearchPage) {
+        self.own(&Own::Search { room, query, page });
+        for hit in &page.hits {
+            let line = match self.format {
+                Format::Json => json!({
+                    "event": "hit", "room": room, "seq": hit.seq.get(), "from": hit.from.alias, "text": hit.snippet,
+                    "at": rfc3339(hit.at),
+                })
+                .to_string(),
+                _ => {
+                    let (alias, text) = (display_line(&hit.from.alias), display_text(&hit.snippet));
+                    format!("~ {} [{}] {alias}: {}", clock(hit.at), display_line(room), marked(&text))
+                }
+            };
+            self.line(&line);
+        }
+    }
+
     pub(crate) fn own(&mut self, own: &Own<'_>) {
         let line = match (self.format, own) {
             (Format::Json, Own::State(state)) => json!({"event": "state", "state": state}).to_string(),
@@ -89,6 +135,24 @@ impl Output {
                 json!({"event": "error", "code": code, "message": message}).to_string()
             }
             (Format::Json, Own::Info(text)) => json!({"event": "info", "text": text}).to_string(),
+            (Format::Json, Own::History { room, page }) => json!({
+                "event": "history", "room": room, "count": page.messages.len(), "more_before": page.more_before,
+                "more_after": page.more_after,
+            })
+            .to_string(),
+            (Format::Json, Own::Search { room, query, page }) => json!({
+                "event": "search", "room": room, "query": query, "count": page.hits.len(), "more": page.more,
+            })
+            .to_string(),
+            (_, Own::History { room, page }) => {
+                let more = if page.more_before { ", and there are older ones" } else { "" };
+                format!("* the last {} messages in {}{more}:", page.messages.len(), display_line(room))
+            }
+            (_, Own::Search { room, query, page }) => {
+                let more = if page.more { " or more" } else { "" };
+                let (query, room) = (display_line(query), display_line(room));
+                format!("* {}{more} messages in {room} have: {query}", page.hits.len())
+            }
             (Format::Json, Own::Who { room, aliases }) => {
                 json!({"event": "who", "room": room, "aliases": aliases}).to_string()
             }
@@ -135,6 +199,21 @@ fn source(source: Source) -> &'static str {
     }
 }
 
+fn gap(reason: SkipReason) -> &'static str {
+    match reason {
+        SkipReason::Trimmed => "trimmed",
+        SkipReason::NotPermitted => "not_permitted",
+        SkipReason::Reset => "reset",
+        SkipReason::Limit => "limit",
+        _ => "unknown",
+    }
+}
+
+/// What marks a line of the past.
+fn mark(message: &ChatMessage) -> &'static str {
+    if message.source == Source::History { "~ " } else { "" }
+}
+
 /// The stable interface for scripts: README.md and `--help` promise these fields; new ones may come.
 fn to_json(event: &Event, id: Option<Value>) -> Option<Value> {
     Some(match event {
@@ -142,10 +221,24 @@ fn to_json(event: &Event, id: Option<Value>) -> Option<Value> {
             "event": "connected", "alias": alias.as_str(), "room": room.as_ref().map(|r| r.as_str()),
             "session": session.to_string(),
         }),
-        Event::Message(m) => json!({
-            "event": "message", "room": m.room.as_str(), "seq": m.seq.get(), "from": m.from.alias, "text": m.text,
-            "at": rfc3339(m.at), "source": source(m.source),
+        Event::Message(m) => {
+            let mut message = json!({
+                "event": "message", "room": m.room.as_str(), "seq": m.seq.get(), "from": m.from.alias, "text": m.text,
+                "at": rfc3339(m.at), "source": source(m.source),
+            });
+            if m.own {
+                message["own"] = json!(true);
+            }
+            message
+        }
+        Event::Reconnecting { attempt, delay, reason } => json!({
+            "event": "state", "state": "reconnecting", "attempt": attempt, "delay_ms": delay.as_millis() as u64,
+            "reason": reason.to_string(),
         }),
+        Event::Resumed { replayed } => json!({"event": "resumed", "replayed": replayed}),
+        Event::SessionLost { code, text } => {
+            json!({"event": "session_lost", "code": code.name(), "message": text})
+        }
         Event::Unsupported { room, seq, from, kind, at } => json!({
             "event": "unsupported", "room": room.as_str(), "seq": seq.get(), "from": from.alias, "kind": kind.0,
             "at": rfc3339(*at),
@@ -176,9 +269,9 @@ fn to_json(event: &Event, id: Option<Value>) -> Option<Value> {
         Event::Left { room, code, text } => {
             json!({"event": "exited", "room": room.as_str(), "code": code.name(), "message": text})
         }
-        Event::Gap { room, from, to, .. } => {
-            json!({"event": "gap", "room": room.as_str(), "from": from.get(), "to": to.get()})
-        }
+        Event::Gap { room, from, to, reason } => json!({
+            "event": "gap", "room": room.as_str(), "from": from.get(), "to": to.get(), "reason": gap(*reason),
+        }),
         Event::Overloaded { room } => json!({"event": "overloaded", "room": room.as_str()}),
         Event::Notice { text, at } => json!({"event": "notice", "text": text, "at": rfc3339(*at)}),
         Event::ServerError { code, text } => json!({"event": "error", "code": code.name(), "message": text}),
@@ -198,7 +291,7 @@ fn to_plain(event: &Event) -> Option<String> {
     Some(match event {
         Event::Message(m) => {
             let alias = display_line(&m.from.alias);
-            format!("[{}] {alias}: {}", display_line(m.room.as_str()), marked(&display_text(&m.text)))
+            format!("{}[{}] {alias}: {}", mark(m), display_line(m.room.as_str()), marked(&display_text(&m.text)))
         }
         other => note(other)?,
     })
@@ -209,7 +302,7 @@ fn to_terminal(event: &Event) -> Option<String> {
         Event::Message(m) => {
             let alias = display_line(&m.from.alias);
             let room = display_line(m.room.as_str());
-            format!("{} [{room}] {alias}: {}", clock(m.at), marked(&display_text(&m.text)))
+            format!("{}{} [{room}] {alias}: {}", mark(m), clock(m.at), marked(&display_text(&m.text)))
         }
         Event::Acked(a) if a.replaced.is_none() => return None,
         other => note(other)?,
@@ -243,9 +336,17 @@ fn note(event: &Event) -> Option<String> {
             format!("* you left {}", line(room.as_str()))
         }
         Event::Left { room, text, .. } => format!("* you are out of {}: {}", line(room.as_str()), line(text)),
-        Event::Gap { room, from, to, .. } => {
-            format!("! {} messages in {} were missed", to.get() - from.get() + 1, line(room.as_str()))
+        Event::Gap { room, from, to, reason } => {
+            let missed = to.get().saturating_sub(from.get()) + 1;
+            let how = if *reason == SkipReason::Limit { "; /history shows the last of them" } else { "" };
+            format!("! {missed} messages in {} were missed{how}", line(room.as_str()))
         }
+        Event::Reconnecting { attempt: 1, reason, .. } => {
+            format!("! {}; trying to come back", line(&reason.to_string()))
+        }
+        Event::Resumed { replayed: 0 } => "* connected again".to_owned(),
+        Event::Resumed { replayed } => format!("* connected again; {replayed} messages were said meanwhile"),
+        Event::SessionLost { text, .. } => format!("* back too late, as somebody new: {}", line(text)),
         Event::Overloaded { room } => format!("! messages in {} come faster than they are shown", line(room.as_str())),
         Event::Notice { text, .. } => format!("* server: {}", marked(&display_text(text))),
         Event::ServerError { text, .. } => format!("! {}", line(text)),

@@ -1,16 +1,25 @@
 //! One session: input to the server, events to the output, until one of them ends.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::time::Duration;
 
-use chatnet::{Client, CloseReason, ConnectError, Event, Events, Room, SendError};
+use chatnet::{
+    Client, ClientBuilder, CloseReason, ConnectError, Event, Events, Place, Reconnect, RequestError, Room, SendError,
+    Seq,
+};
 use futures::channel::mpsc;
 use futures::{FutureExt, Stream, StreamExt, select_biased};
 use serde_json::Value;
 
 use crate::args::Args;
 use crate::input::{Action, HELP};
+use crate::outbox;
 use crate::output::{Output, Own};
 use crate::trust;
+
+/// How long what was typed may take to be acknowledged when nobody reads what comes back.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// Why the program ends, as its exit code; `docs` in args.rs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,20 +38,54 @@ pub(crate) async fn run(
 ) -> (Exit, Option<String>) {
     output.own(&Own::State("connecting"));
     output.flush();
-    let mut builder = Client::builder();
+    let rules = if args.no_reconnect {
+        Reconnect::never()
+    } else {
+        Reconnect::default().max_elapsed(Some(Duration::from_secs(args.give_up)))
+    };
+    let mut builder = Client::builder().reconnect(rules).history_on_join(args.history);
     if let Some(name) = &args.name {
         builder = builder.alias(name);
     }
     if let Some(room) = &args.room {
         builder = builder.room(room);
     }
-    let (client, events) = match trust::connect(args, builder, &mut actions, output).await {
+    let (client, events) = match connect(args, builder, &mut actions, output).await {
         Ok(connected) => connected,
         Err(e) => return could_not_connect(output, &e),
     };
+    match client.restored() {
+        0 => {}
+        1 => eprintln!("chatnet: 1 unsent message of last time is being sent"),
+        n => eprintln!("chatnet: {n} unsent messages of last time are being sent"),
+    }
     let mut session = Session { current: client.room(), client, rooms: Vec::new(), ids: HashMap::new(), ended: None };
     session.rooms.extend(session.current.clone());
     session.talk(events, &mut actions, output).await
+}
+
+/// Connect, with the outbox on disk if there is a place for it.
+async fn connect(
+    args: &Args,
+    builder: ClientBuilder,
+    actions: &mut mpsc::Receiver<Action>,
+    output: &mut Output,
+) -> Result<(Client, Events), ConnectError> {
+    if let Some(file) = &args.outbox {
+        return trust::connect(args, builder.outbox_file(file), actions, output).await;
+    }
+    let named = args.name.as_deref().filter(|_| !args.no_outbox);
+    let Some(file) = named.and_then(|name| outbox::file(&args.host, args.port, name)) else {
+        return trust::connect(args, builder, actions, output).await;
+    };
+    match trust::connect(args, builder.clone().outbox_file(file), actions, output).await {
+        // Nobody asked for this file: talking is possible without it.
+        Err(e @ ConnectError::Outbox { .. }) => {
+            eprintln!("chatnet: {e}; unsent messages are kept in memory only");
+            trust::connect(args, builder, actions, output).await
+        }
+        connected => connected,
+    }
 }
 
 fn could_not_connect(output: &mut Output, e: &ConnectError) -> (Exit, Option<String>) {
@@ -50,6 +93,7 @@ fn could_not_connect(output: &mut Output, e: &ConnectError) -> (Exit, Option<Str
         ConnectError::Refused { code, .. } => (code.name(), Exit::Refused),
         ConnectError::Alias(_) => ("alias_invalid", Exit::Refused),
         ConnectError::Room(_) => ("room_name_invalid", Exit::Refused),
+        ConnectError::Outbox { .. } => ("outbox_failed", Exit::Connect),
         e => (trust::code(e).unwrap_or("connect_failed"), Exit::Connect),
     };
     let message = match e {
@@ -66,8 +110,9 @@ struct Session {
     client: Client,
     current: Option<Room>,
     rooms: Vec<Room>,
-    /// Ids that a script gave to its texts: answers come in the order of sending, room by room.
-    ids: HashMap<String, VecDeque<Option<Value>>>,
+    /// Ids that a script gave to its texts, with them: answers come in the order of sending, room by room, behind those
+    /// to texts of last time.
+    ids: HashMap<String, VecDeque<(String, Option<Value>)>>,
     /// The end came while a text waited to be sent.
     ended: Option<(Exit, Option<String>)>,
 }
@@ -123,7 +168,7 @@ impl Session {
             }
             if !output.is_open() {
                 // Whoever read this is gone: there is nothing to tell and nobody to tell it to.
-                self.client.flush().await;
+                let _ = async_std::future::timeout(LAST_WORDS, self.client.flush()).await;
                 self.client.close().await;
                 return (Exit::Fine, None);
             }
@@ -131,14 +176,17 @@ impl Session {
     }
 
     fn event(&mut self, event: &Event, output: &mut Output) {
-        let room = match event {
-            Event::Acked(acked) => Some(acked.room.as_str()),
-            Event::Refused { room, .. } => Some(room.as_str()),
+        let answered = match event {
+            Event::Acked(acked) => Some((acked.room.as_str(), &acked.text)),
+            Event::Refused { room, text, .. } => Some((room.as_str(), text)),
             _ => None,
         };
-        let id = room.and_then(|room| self.ids.get_mut(room)?.pop_front()).flatten();
+        let id = answered.and_then(|(room, text)| {
+            let ids = self.ids.get_mut(room)?;
+            ids.front().is_some_and(|(sent, _)| sent == text).then(|| ids.pop_front()?.1)?
+        });
         output.event(event, id);
-        if let Event::Connected { .. } = event {
+        if let Event::Connected { .. } | Event::Resumed { .. } = event {
             output.own(&Own::State("connected"));
         }
         if let Event::Left { room, .. } = event {
@@ -150,10 +198,11 @@ impl Session {
     }
 
     fn closed(&self, reason: &CloseReason, output: &mut Output) -> (Exit, Option<String>) {
-        let unsent: usize = self.ids.values().map(VecDeque::len).sum();
+        let unsent = self.client.unsent();
         let (code, exit) = match reason {
             CloseReason::Bye { code, .. } => (code.name(), Exit::Lost),
             CloseReason::IdleTimeout => ("idle_timeout", Exit::Lost),
+            CloseReason::Unreachable(_) => ("gave_up", Exit::Lost),
             _ => ("connection_lost", Exit::Lost),
         };
         let message = match unsent {
@@ -173,14 +222,15 @@ impl Session {
             Action::Help => output.own(&Own::Info(HELP)),
             Action::Wrong(message) => output.own(&Own::Error { code: "usage", message: &message }),
             Action::Send { text, room, id } => self.send(text, room, id, events, output).await,
-            Action::Join(name) => match self.client.join(&name).await {
-                Ok(room) => {
+            Action::Join(name) => match self.join(&name, events, output).await {
+                None => {}
+                Some(Ok(room)) => {
                     if !self.rooms.iter().any(|known| known.id() == room.id()) {
                         self.rooms.push(room.clone());
                     }
                     self.current = Some(room);
                 }
-                Err(e) => output.own(&Own::Error { code: "join_failed", message: &format!("{name}: {e}") }),
+                Some(Err(e)) => output.own(&Own::Error { code: "join_failed", message: &format!("{name}: {e}") }),
             },
             Action::Switch(name) => match self.find(Some(&name)) {
                 Ok(room) => {
@@ -191,7 +241,7 @@ impl Session {
             },
             Action::Leave(name) => match self.find(name.as_deref()) {
                 Ok(room) => {
-                    if let Err(e) = room.leave().await {
+                    if let Some(Err(e)) = self.meanwhile(async move { room.leave().await }, events, output).await {
                         output.own(&Own::Error { code: "leave_failed", message: &e.to_string() });
                     }
                 }
@@ -201,9 +251,78 @@ impl Session {
                 let names: Vec<_> = self.rooms.iter().map(|room| room.name().to_string()).collect();
                 output.own(&Own::Info(&format!("* you are in: {}", names.join(", "))));
             }
-            Action::Who => self.who(output).await,
+            Action::Who => self.who(events, output).await,
+            Action::History(n) => self.history(n, events, output).await,
+            Action::Search(query) => self.search(&query, events, output).await,
         }
         Next::On
+    }
+
+    /// Wait for an answer, and show what happens meanwhile. None if it all ended.
+    async fn meanwhile<T>(
+        &mut self,
+        asked: impl Future<Output = T>,
+        events: &mut Events,
+        output: &mut Output,
+    ) -> Option<T> {
+        let asked = asked.fuse();
+        futures::pin_mut!(asked);
+        loop {
+            select_biased! {
+                event = events.next() => match event {
+                    Some(Event::Closed { reason }) => {
+                        self.ended = Some(self.closed(&reason, output));
+                        return None;
+                    }
+                    Some(event) => {
+                        self.event(&event, output);
+                        if events.size_hint().0 == 0 {
+                            output.flush();
+                        }
+                    }
+                    None => return None,
+                },
+                answer = asked => return Some(answer),
+            }
+        }
+    }
+
+    async fn join(
+        &mut self,
+        name: &str,
+        events: &mut Events,
+        output: &mut Output,
+    ) -> Option<Result<Room, RequestError>> {
+        let client = self.client.clone();
+        self.meanwhile(async move { client.join(name).await }, events, output).await
+    }
+
+    async fn history(&mut self, n: u32, events: &mut Events, output: &mut Output) {
+        let room = match self.find(None) {
+            Ok(room) => room,
+            Err(message) => return output.own(&Own::Error { code: "not_a_member", message: &message }),
+        };
+        // Up to what was shown: what follows comes by itself.
+        let before = room.cursor().unwrap_or(Seq::ZERO).next();
+        let name = room.name().clone();
+        match self.meanwhile(async move { room.history(Place::Before(before), n).await }, events, output).await {
+            Some(Ok(page)) => output.history(name.as_str(), page),
+            Some(Err(e)) => output.own(&Own::Error { code: "history_failed", message: &e.to_string() }),
+            None => {}
+        }
+    }
+
+    async fn search(&mut self, query: &str, events: &mut Events, output: &mut Output) {
+        let room = match self.find(None) {
+            Ok(room) => room,
+            Err(message) => return output.own(&Own::Error { code: "not_a_member", message: &message }),
+        };
+        let name = room.name().clone();
+        match self.meanwhile(async move { room.search(query, None, 20).await }, events, output).await {
+            Some(Ok(page)) => output.search(name.as_str(), query, &page),
+            Some(Err(e)) => output.own(&Own::Error { code: "search_failed", message: &e.to_string() }),
+            None => {}
+        }
     }
 
     fn find(&self, name: Option<&str>) -> Result<Room, String> {
@@ -228,18 +347,18 @@ impl Session {
             Ok(room) => room,
             Err(message) => return output.own(&Own::Error { code: "not_a_member", message: &message }),
         };
+        let sent = text.clone();
         loop {
             match room.try_send(text) {
                 Ok(receipt) => {
                     drop(receipt);
-                    return self.ids.entry(room.name().to_string()).or_default().push_back(id);
+                    return self.ids.entry(room.name().to_string()).or_default().push_back((sent, id));
                 }
                 Err(SendError::Full(back)) => {
                     // Acks are events too: they are shown while this waits for room.
                     text = back;
                     match events.next().await {
                         Some(Event::Closed { reason }) => {
-                            self.ids.entry(room.name().to_string()).or_default().push_back(id);
                             self.ended = Some(self.closed(&reason, output));
                             return;
                         }
@@ -259,22 +378,24 @@ impl Session {
         }
     }
 
-    async fn who(&mut self, output: &mut Output) {
+    async fn who(&mut self, events: &mut Events, output: &mut Output) {
         let room = match self.find(None) {
             Ok(room) => room,
             Err(message) => return output.own(&Own::Error { code: "not_a_member", message: &message }),
         };
         let (mut aliases, mut after) = (Vec::new(), None);
         loop {
-            match room.members(after, 100).await {
-                Ok((page, more)) => {
+            let asked = room.clone();
+            match self.meanwhile(async move { asked.members(after, 100).await }, events, output).await {
+                None => return,
+                Some(Ok((page, more))) => {
                     after = page.last().map(|member| member.principal);
                     aliases.extend(page.into_iter().map(|member| member.alias));
                     if !more || after.is_none() {
                         break;
                     }
                 }
-                Err(e) => return output.own(&Own::Error { code: "who_failed", message: &e.to_string() }),
+                Some(Err(e)) => return output.own(&Own::Error { code: "who_failed", message: &e.to_string() }),
             }
         }
         aliases.sort();

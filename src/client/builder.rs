@@ -244,7 +244,11 @@ impl ClientBuilder {
         }
         tasks.spawn(reconnect::run(Arc::clone(&link), by, self.connect_timeout, self.reconnect));
         let events = Events::new(Arc::clone(&link));
-        begun.await.unwrap_or(Err(ConnectError::Closed(CloseReason::Cut)))?;
+        if let Err(e) = begun.await.unwrap_or(Err(ConnectError::Closed(CloseReason::Cut))) {
+            // Whoever tries again finds the outbox's file free.
+            tasks.wait().await;
+            return Err(e);
+        }
         let (alias, session, server) = {
             let state = link.lock();
             (state.alias.clone(), state.session, state.server.clone())
