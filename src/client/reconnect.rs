@@ -32,7 +32,11 @@ pub(super) async fn run(link: Arc<Link>, by: Box<dyn Open>, limit: Duration, rul
         let next = link.lock().next_attempt(&mut backoff, Instant::now(), random);
         link.changed();
         let Some(delay) = next else { return };
-        if let Woken::Network = rt::race(async { Woken::By(rt::sleep(delay).await) }, woken(&link)).await {
+        let slept = async {
+            rt::sleep(delay).await;
+            Woken::By(())
+        };
+        if let Woken::Network = rt::race(slept, woken(&link)).await {
             backoff.hurry();
         }
     }

@@ -207,6 +207,7 @@ impl Witness {
         command.args([
             "--plaintext",
             "--json",
+            "--no-reconnect",
             "--name",
             alias,
             "--host",
