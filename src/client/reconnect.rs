@@ -32,12 +32,17 @@ pub(super) async fn run(link: Arc<Link>, by: Box<dyn Open>, limit: Duration, rul
         let next = link.lock().next_attempt(&mut backoff, Instant::now(), random);
         link.changed();
         let Some(delay) = next else { return };
-        let slept = async {
+        let waited = async {
             rt::sleep(delay).await;
             Woken::By(())
         };
-        if let Woken::Network = rt::race(slept, woken(&link)).await {
-            backoff.hurry();
+        match rt::race(waited, woken(&link)).await {
+            Woken::By(()) => {}
+            Woken::Network => backoff.hurry(),
+            Woken::Stop => {
+                link.lock().finish(CloseReason::Requested);
+                return link.changed();
+            }
         }
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_std::future::timeout;
 use async_std::task::{block_on, spawn};
 use chatnet::{
-    Client, ClientHandler, CloseReason, Code, ConnectError, Event, Events, ReceiptError, Reconnect, SendError, Server,
-    transport,
+    Client, ClientHandler, CloseReason, Code, ConnectError, Event, Events, Place, ReceiptError, Reconnect,
+    RequestError, SendError, Server, SkipReason, Source, transport,
 };
 use futures::StreamExt;
 use futures::channel::mpsc;
@@ -308,5 +308,112 @@ fn the_library_runs_inside_a_tokio_program() {
         bob.close().await;
         handle.shutdown(Duration::from_secs(5)).await;
         tokio::time::timeout(PATIENCE, serving).await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn on_joining_what_was_said_last_comes_first_and_each_event_once() {
+    block_on(async {
+        let server = TestServer::start();
+        let (ada, _) = Client::builder().alias("ada").connect(server.addr).await.unwrap();
+        let room = ada.room().unwrap();
+        for i in 1..=50 {
+            drop(room.send(format!("{i}")).await.unwrap());
+        }
+        assert!(ada.flush().await);
+        // She goes on talking while he comes.
+        let talking = spawn(async move {
+            for i in 51..=500 {
+                drop(room.send(format!("{i}")).await.unwrap());
+            }
+            assert!(ada.flush().await);
+            ada
+        });
+        let bob = Client::builder().alias("bob").history_on_join(20);
+        let (_bob, mut events) = bob.connect(server.addr).await.unwrap();
+        let head =
+            until(&mut events, |e| if let Event::Joined { head, .. } = e { Some(head.get()) } else { None }).await;
+        for seq in head - 19..=500 {
+            let message = until(&mut events, |e| match e {
+                Event::Message(message) => Some(message),
+                Event::Gap { .. } | Event::Overloaded { .. } => panic!("{e:?}"),
+                _ => None,
+            });
+            let message = message.await;
+            assert_eq!((message.seq.get(), message.text), (seq, seq.to_string()));
+            assert_eq!(message.source == Source::History, seq <= head, "{seq}");
+        }
+        talking.await;
+    });
+}
+
+#[test]
+fn a_client_that_is_started_again_goes_on_where_it_was() {
+    block_on(async {
+        let server = TestServer::start();
+        let (ada, _) = Client::builder().alias("ada").connect(server.addr).await.unwrap();
+        let (bot, mut events) = Client::builder().alias("bot").connect(server.addr).await.unwrap();
+        let say = async |text: &str| ada.room().unwrap().send(text).await.unwrap().await.unwrap();
+        say("one").await;
+        let taken = until(&mut events, |e| if let Event::Message(m) = e { Some(m.cursor) } else { None }).await;
+        bot.close().await;
+        say("two").await;
+        let bot = Client::builder().alias("bot").cursor(taken);
+        let (_bot, mut events) = bot.connect(server.addr).await.unwrap();
+        say("three").await;
+        assert_eq!(until(&mut events, text).await, (2, "two".into()));
+        assert_eq!(until(&mut events, text).await, (3, "three".into()));
+
+        // In another life of the store the place means nothing.
+        let other = TestServer::start();
+        let (eve, _) = Client::builder().alias("eve").connect(other.addr).await.unwrap();
+        eve.room().unwrap().send("x").await.unwrap().await.unwrap();
+        let bot = Client::builder().alias("bot").cursor(taken);
+        let (_bot, mut events) = bot.connect(other.addr).await.unwrap();
+        let gap = until(&mut events, |e| if let Event::Gap { reason, to, .. } = e { Some((reason, to)) } else { None });
+        assert_eq!(gap.await, (SkipReason::Reset, chatnet::Seq::new(1)));
+    });
+}
+
+#[test]
+fn history_and_search_are_answered_also_to_one_who_does_not_take_its_events() {
+    block_on(async {
+        let server = TestServer::start();
+        let (ada, _) = Client::builder().alias("ada").connect(server.addr).await.unwrap();
+        let (bob, events) = Client::builder().alias("bob").event_bytes(10_000).connect(server.addr).await.unwrap();
+        let room = ada.room().unwrap();
+        for i in 1..=1000 {
+            drop(room.send(format!("text {i} {}", "x".repeat(1000))).await.unwrap());
+        }
+        assert!(ada.flush().await);
+        let room = bob.room().unwrap();
+        // Many times the credit that holds at first.
+        for _ in 0..10 {
+            let page =
+                timeout(PATIENCE, room.history(Place::Around(chatnet::Seq::new(500)), 400)).await.unwrap().unwrap();
+            let seqs: Vec<u64> = page.messages.iter().map(|item| item.seq().get()).collect();
+            assert_eq!(seqs, (300..700).collect::<Vec<_>>());
+            assert!(page.more_before && page.more_after);
+        }
+        let found = room.search("TEXT 77", None, 5).await.unwrap();
+        assert_eq!((found.hits.len(), found.hits[0].seq.get(), found.more), (1, 77, false));
+        assert_eq!(found.hits[0].from.alias, "ada");
+        let first = room.search("text", None, 5).await.unwrap();
+        let seqs = |page: &chatnet::SearchPage| page.hits.iter().map(|hit| hit.seq.get()).collect::<Vec<_>>();
+        assert_eq!((seqs(&first), first.more), (vec![1000, 999, 998, 997, 996], true));
+        let next = room.search("text", first.hits.last().map(|hit| hit.seq), 5).await.unwrap();
+        assert_eq!(seqs(&next), [995, 994, 993, 992, 991]);
+        assert!(matches!(room.search("?!", None, 5).await, Err(RequestError::Refused { .. })));
+        drop(events);
+    });
+}
+
+#[test]
+fn whoever_takes_any_name_gets_the_one_that_is_proposed() {
+    block_on(async {
+        let server = TestServer::start();
+        let (_ada, _events) = Client::builder().alias("ada").connect(server.addr).await.unwrap();
+        let (other, _) = Client::builder().alias("ada").alias_fallback(true).connect(server.addr).await.unwrap();
+        assert_eq!(other.alias().as_str(), "ada2");
     });
 }

@@ -395,3 +395,56 @@ fn a_token_is_shown_to_nobody() {
         assert_eq!(client.session(), SessionId::from_bytes([2; 16]));
     });
 }
+
+#[test]
+fn a_room_that_the_server_has_lost_is_joined_again_and_what_was_said_there_is_not_refused() {
+    block_on(async {
+        let (client, mut events, mut script, mut road) = roaming(soon()).await;
+        let receipt = client.room().unwrap().try_send("a").unwrap();
+        script.expect::<Publish>().await;
+        drop(script);
+        let mut script = road.next().await;
+        script.welcome(60_000).await;
+        script.expect::<Attach>().await;
+        script.authenticated(1).await;
+        script.attached(true, 2).await;
+        let (code, text) = (Code::NOT_A_MEMBER, "not here".to_owned());
+        script.send(&Left { request: 0, room: ROOM, code, text }).await;
+        script.join_lobby(9).await;
+        let again: Publish = script.expect().await;
+        script.ack(&again, 0, 1, 10).await;
+        assert_eq!(receipt.await.unwrap().seq.get(), 10);
+        until(&mut events, |e| matches!(e, Event::Resumed { .. }).then_some(())).await;
+    });
+}
+
+#[test]
+fn an_alias_that_was_taken_meanwhile_is_the_end_and_says_so() {
+    block_on(async {
+        let (_client, mut events, script, mut road) = roaming(soon()).await;
+        drop(script);
+        let mut script = road.next().await;
+        script.welcome(60_000).await;
+        for (code, mechanism) in [(Code::SESSION_EXPIRED, "session"), (Code::ALIAS_IN_USE, "guest")] {
+            assert_eq!(script.expect::<Auth>().await.mechanism, mechanism);
+            let (text, request, suggestion) = ("no".into(), None, Some("ada2".into()));
+            script.send(&ErrorReply { code, text, request, fatal: false, retry_after_ms: None, suggestion }).await;
+        }
+        let reason = closed(&mut events);
+        let (reason, _) = futures::join!(reason, async { drop(script) });
+        assert!(matches!(reason, CloseReason::Bye { code: Code::ALIAS_IN_USE, .. }), "{reason}");
+    });
+}
+
+#[test]
+fn closing_without_a_connection_does_not_wait_for_one_unless_something_is_unsent() {
+    block_on(async {
+        let hour = Duration::from_secs(3600);
+        let rules = Reconnect::default().first_delay(hour).max_delay(hour).max_elapsed(None);
+        let (client, mut events, script, _road) = roaming(Client::builder().reconnect(rules)).await;
+        drop(script);
+        until(&mut events, |e| matches!(e, Event::Reconnecting { .. }).then_some(())).await;
+        async_std::future::timeout(Duration::from_secs(5), client.close()).await.expect("at once");
+        assert!(matches!(closed(&mut events).await, CloseReason::Requested));
+    });
+}
