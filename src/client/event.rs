@@ -59,7 +59,7 @@ pub enum Event {
         room: RoomName,
         /// The room's id.
         id: RoomId,
-        /// Its last event; those behind it come.
+        /// What is behind this event comes: it is the room's last one, or the place from which this client goes on.
         head: Seq,
         /// How many members there are, this one included.
         members: u32,

@@ -97,16 +97,16 @@ impl State {
                 let (lineage, flow, presence) = (self.lineage, Flow::Live, joined.presence);
                 self.rooms
                     .insert(joined.room, RoomState { slot, standing, cursor, lineage, flow, presence, retry: None });
-                self.tell_joined(joined);
                 self.begin_reading(joined);
             }
         }
         self.rooms.get(&joined.room).map(|room| Arc::clone(&room.slot))
     }
 
-    fn tell_joined(&mut self, joined: &Joined) {
+    /// Tell that a room is entered; what is behind `head` comes.
+    fn tell_joined(&mut self, joined: &Joined, head: Seq) {
         let Some(room) = self.rooms.get(&joined.room) else { return };
-        let (room, id, head, members) = (room.slot.name.clone(), joined.room, joined.head, joined.count);
+        let (room, id, members) = (room.slot.name.clone(), joined.room, joined.count);
         self.events.push(Event::Joined { room, id, head, members });
     }
 
@@ -115,10 +115,17 @@ impl State {
         let Some(lineage) = self.lineage else { return };
         let stored = self.settings.cursors.iter().position(|c| c.room == joined.room);
         match stored.map(|i| self.settings.cursors.swap_remove(i)) {
-            Some(place) if place.lineage == lineage && place.seq <= joined.head => self.seek(joined.room, place.seq),
+            Some(place) if place.lineage == lineage && place.seq <= joined.head => {
+                self.tell_joined(joined, place.seq);
+                self.seek(joined.room, place.seq);
+            }
             // Of a place of another life it can't be said which room it was in.
-            None if self.settings.cursors.iter().all(|place| place.lineage == lineage) => self.look_back(joined),
+            None if self.settings.cursors.iter().all(|place| place.lineage == lineage) => {
+                self.tell_joined(joined, joined.head);
+                self.look_back(joined);
+            }
             _ => {
+                self.tell_joined(joined, joined.head);
                 self.tell_reset(joined.room, joined.head);
                 self.look_back(joined);
             }
@@ -156,10 +163,13 @@ impl State {
         self.rooms.insert(joined.room, room);
         self.outbox.move_room(old, joined.room);
         self.rewrite_journal();
-        self.tell_joined(joined);
         match (fits, placed) {
-            (true, _) => self.seek(joined.room, seen),
+            (true, _) => {
+                self.tell_joined(joined, seen);
+                self.seek(joined.room, seen);
+            }
             (false, true) => {
+                self.tell_joined(joined, joined.head);
                 self.tell_reset(joined.room, joined.head);
                 self.look_back(joined);
             }

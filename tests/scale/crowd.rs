@@ -206,6 +206,7 @@ impl Witness {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chatnet"));
         command.args([
             "--plaintext",
+            "--no-outbox",
             "--json",
             "--no-reconnect",
             "--name",
@@ -352,10 +353,12 @@ fn of_a_thousand_two_are_stopped_dead_and_nobody_else_is_held_up_or_misses_anyth
     short.reaches("lobby", crowd.head.load(Ordering::SeqCst));
     let after = resident(server.child.id());
 
-    // It finds itself disconnected, and is told why.
+    // It finds itself disconnected, is told why, comes back and misses nothing.
     long.program.signal("CONT");
-    let end = long.until("it is told why", |_, told| told["event"] == "error");
-    assert_eq!(end["code"], "idle_timeout", "{end}");
+    let lost = long.until("it is told why", |_, told| told["state"] == "reconnecting");
+    assert!(lost["reason"].as_str().unwrap().contains("idle_timeout"), "{lost}");
+    long.reaches("pour", poured);
+    long.reaches("lobby", crowd.head.load(Ordering::SeqCst));
 
     let (usual, during) = (crowd.p99(USUALLY), crowd.p99(STOPPED));
     let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
