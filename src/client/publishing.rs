@@ -32,6 +32,11 @@ pub(super) fn refused(state: &mut State, body: &[u8], now: Instant) -> Result<()
     }
     if !refused.permanent {
         let wait = Duration::from_millis(u64::from(refused.retry_after_ms.unwrap_or(0)));
+        // Only a server that waits for a number has forgotten it; any other refusal of one that is decided was on its
+        // way when it was decided. To number anew then would have one text acked in another's place.
+        if refused.code != Code::RESEND && state.outbox.is_decided(refused.room, refused.n) {
+            return Ok(());
+        }
         if state.outbox.again(refused.room, refused.n, wait, now) {
             tracing::warn!(n = refused.n, "the server has forgotten what it had stored; the rest is sent again");
             state.rewrite_journal();

@@ -50,7 +50,7 @@ use std::sync::Arc;
 
 use shared::Shared;
 
-use crate::rt::Listener;
+use crate::rt::{Listener, TaskGroup};
 
 pub use builder::{BindError, ServerBuilder};
 pub use handle::{Counters, HandleError, Page, Published, RoomInfo, ServerHandle, SessionInfo};
@@ -123,4 +123,7 @@ fn cut(shared: &Arc<Shared>) {
     shared.tasks.cut();
     shared.engine.cut();
     shared.stop.finish();
+    // Handles may live on: they are not to keep the store from whoever opens it next.
+    let store = Arc::clone(&shared.store);
+    TaskGroup::default().spawn(async move { store.close().await });
 }

@@ -186,14 +186,9 @@ pub(super) async fn slow(shared: &Arc<Shared>, slow: Slow) {
                 }
                 Err(LookUp::Store(e)) => {
                     tracing::error!(room = %member.room.name, "an outbox can't be looked up: {e}");
-                    return retry(
-                        shared,
-                        &member,
-                        outbox,
-                        n,
-                        Code::STORE_FAILED,
-                        "the server can't keep messages at the moment; send it again",
-                    );
+                    // Nothing is reserved, so nothing is released: what is decided stays so.
+                    let text = "the server can't look up what it has kept at the moment; send it again";
+                    return later(shared, &member, outbox, n, Code::STORE_FAILED, text);
                 }
             },
         }
@@ -328,6 +323,11 @@ async fn ask(shared: &Shared, member: &Member, body: &[u8]) -> Result<Verdict, g
 /// There is no answer to be had: this number and those behind it are to come again.
 fn retry(shared: &Arc<Shared>, member: &Arc<Member>, outbox: OutboxId, n: u64, code: Code, text: &str) {
     member.room.lock().publishers.release(outbox, n, true);
+    later(shared, member, outbox, n, code, text);
+}
+
+/// Tell that a number, and those behind it, are to come again.
+fn later(shared: &Arc<Shared>, member: &Arc<Member>, outbox: OutboxId, n: u64, code: Code, text: &str) {
     let (room, text) = (member.room.id, text.to_owned());
     member.conn.queue(&Refused { room, outbox, n, code, text, permanent: false, retry_after_ms: Some(RETRY_MS) });
     member.conn.kick(shared);

@@ -215,6 +215,11 @@ impl<T> Outbox<T> {
         }
     }
 
+    /// Whether a number was acked, or refused for good, and is not kept any more.
+    pub(crate) fn is_decided(&self, room: RoomId, n: u64) -> bool {
+        self.rooms.get(&room).is_some_and(|queue| n < queue.first)
+    }
+
     /// The server wants `n`, and everything behind it, again, after `wait`. True if it has forgotten numbers that it
     /// had answered, `n` among them, and so were numbered anew from `n` on: it has taken nothing behind it.
     pub(crate) fn again(&mut self, room: RoomId, n: u64, wait: Duration, now: Instant) -> bool {

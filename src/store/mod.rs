@@ -163,7 +163,8 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
         body: &[u8],
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Finish what is begun and close: later calls fail. Called when a server has shut down.
+    /// Finish what is begun and close: later calls fail. Called when a server has shut down, or was dropped; perhaps
+    /// more than once.
     fn close(&self) -> impl Future<Output = ()> + Send {
         async {}
     }

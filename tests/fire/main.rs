@@ -5,6 +5,7 @@
 mod checker;
 mod cut;
 mod kill;
+mod simulation;
 
 use chatnet::id::{RoomId, Seq};
 use chatnet::store::Log;
