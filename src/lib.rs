@@ -24,6 +24,7 @@ pub use client::{
 };
 pub use handler::{Admission, Handler, Interests, Message, Peer, Verdict};
 pub use id::{Alias, Lineage, OutboxId, PrincipalId, RoomId, RoomName, Seq, SessionId, Timestamp};
+pub use limit::{Limits, Network, NetworkError, Rate, Rates};
 pub use protocol::message::Place;
 pub use protocol::{Code, EventKind, PrincipalKind, SkipReason, Source};
 pub use server::{

@@ -5,8 +5,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use async_std::task::block_on;
+use chatnet::{Limits, Rate};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -159,17 +161,40 @@ fn what_one_says_two_others_print_once_and_in_order_and_the_sender_only_its_acks
 
 #[test]
 fn a_hundred_thousand_piped_lines_arrive_complete() {
-    const COUNT: usize = 100_000;
-    let server = server();
-    let bob = server.json("bob");
-    let mut ada = server.chatnet(&["--plain", "--name", "ada"]);
+    pipe(100_000, &server_at("0", &["--memory", "--no-limits"]).port);
+}
+
+/// A limit is a pace: nothing is lost by it, and nothing overtakes.
+#[test]
+fn ten_thousand_piped_lines_arrive_complete_at_the_pace_that_the_server_allows() {
+    let mut limits = Limits::default();
+    limits.session.messages = Rate::per_second(2000, 1000);
+    let server = block_on(chatnet::Server::builder().limits(limits).bind("127.0.0.1:0")).unwrap();
+    let port = server.local_addr().unwrap().port().to_string();
+    let serving = async_std::task::spawn(server.serve());
+    let begun = Instant::now();
+    pipe(10_000, &port);
+    assert!(
+        begun.elapsed() > Duration::from_millis(4400),
+        "a burst of 1,000, and 2,000 a second: {:?}",
+        begun.elapsed()
+    );
+    block_on(serving.cancel());
+}
+
+fn pipe(count: usize, port: &str) {
+    let chatnet =
+        |args: &[&str]| start(env!("CARGO_BIN_EXE_chatnet"), &[&["--plaintext", "--port", port], args].concat());
+    let bob = chatnet(&["--json", "--name", "bob"]);
+    bob.event("connected");
+    let mut ada = chatnet(&["--plain", "--name", "ada"]);
     let mut input = ada.input.take().unwrap();
     std::thread::spawn(move || {
-        for i in 0..COUNT {
+        for i in 0..count {
             writeln!(input, "line {i}").unwrap();
         }
     });
-    for i in 0..COUNT {
+    for i in 0..count {
         let message = bob.event("message");
         assert_eq!(message["text"], format!("line {i}"));
         assert_eq!(message["seq"], i + 1);

@@ -18,7 +18,8 @@ const ROLE: &str = "CHATNET_BENCH_SERVER";
 /// The server that is measured. What it can be given is switched on by the environment, so that every bench can
 /// measure it.
 fn configured() -> ServerBuilder {
-    let builder = chatnet::Server::builder().name("bench");
+    // What is measured is how fast it is, not how fast it lets one be.
+    let builder = chatnet::Server::builder().name("bench").limits(chatnet::Limits::NONE);
     match std::env::var("CHATNET_BENCH_STORE").as_deref() {
         Err(_) | Ok("memory") => builder,
         #[cfg(feature = "sqlite")]

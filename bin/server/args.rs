@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use chatnet::Network;
 use structopt::StructOpt;
 use structopt::clap::AppSettings;
 
@@ -61,6 +62,14 @@ pub(crate) struct Args {
     /// Connections that are taken at once
     #[structopt(long, default_value = "100000", value_name = "COUNT")]
     pub(crate) max_connections: usize,
+
+    /// Limit nobody's pace: for trusted networks, and to measure
+    #[structopt(long)]
+    pub(crate) no_limits: bool,
+
+    /// Network that isn't limited, such as 10.0.0.0/8; may be given several times
+    #[structopt(long, value_name = "NETWORK", number_of_values = 1)]
+    pub(crate) exempt: Vec<Network>,
 
     /// Seconds that clients have to read the goodbye when the server stops
     #[structopt(long, default_value = "5", value_name = "SECONDS")]

@@ -17,7 +17,7 @@ use async_signal::{Signal, Signals};
 use async_std::task;
 use certificate::Own;
 use chatnet::transport::tls::ServerTls;
-use chatnet::{Server, ServerHandle};
+use chatnet::{Limits, Server, ServerHandle};
 use futures::StreamExt;
 use futures::future::{Either, select};
 use structopt::StructOpt;
@@ -73,8 +73,13 @@ async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     };
     let (tls, own) = tls(&args)?;
     let store = store::open(&args)?;
-    let mut builder =
-        Server::builder().name(args.name).heartbeat(seconds(args.heartbeat)).max_connections(args.max_connections);
+    let mut limits = if args.no_limits { Limits::NONE } else { Limits::default() };
+    limits.exempt.extend(&args.exempt);
+    let mut builder = Server::builder()
+        .name(args.name)
+        .heartbeat(seconds(args.heartbeat))
+        .max_connections(args.max_connections)
+        .limits(limits);
     if let Some(tls) = tls {
         builder = builder.tls(tls);
     }

@@ -37,7 +37,8 @@ pub(super) fn refused(state: &mut State, body: &[u8], now: Instant) -> Result<()
         if refused.code != Code::RESEND && state.outbox.is_decided(refused.room, refused.n) {
             return Ok(());
         }
-        if state.outbox.again(refused.room, refused.n, wait, now) {
+        let paced = refused.code == Code::RATE_LIMITED;
+        if state.outbox.again(refused.room, refused.n, wait, paced, now) {
             tracing::warn!(n = refused.n, "the server has forgotten what it had stored; the rest is sent again");
             state.rewrite_journal();
         }

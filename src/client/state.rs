@@ -177,7 +177,10 @@ impl State {
 
     /// Whether everything is sent that can be.
     fn may_close(&self) -> bool {
-        !self.begun || !self.outbox.has_unsent()
+        // What is under way may have to come again, if it was too much at once: the goodbye waits for all answers,
+        // unless it is kept for another time.
+        let waits = if self.journal.is_some() { self.outbox.has_unsent() } else { self.outbox.len() > 0 };
+        !self.begun || !waits
     }
 
     /// Allow the server to send as much bulk as the application has room for.

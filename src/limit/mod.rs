@@ -1,105 +1,21 @@
-//! How much a stranger may have: pure counters, which the server asks before it gives.
+//! How much anybody may have: pure counters, which the server asks before it gives.
+//!
+//! Three questions, each with its own means: how many connections there may be at once ([`Connections`]), how fast one
+//! may do things ([`Limits`]: token buckets, in a [`Meter`] for each session, account and address), and what becomes of
+//! those who go on when they were told to wait ([`Conduct`]).
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+mod bucket;
+mod conduct;
+mod connections;
+mod limits;
+mod meter;
+mod prefix;
 
-/// Who counts as one address: an IPv4 address, or an IPv6 network of 64 bits (what one household or machine has).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Prefix {
-    V4(Ipv4Addr),
-    V6([u8; 8]),
-}
-
-impl From<IpAddr> for Prefix {
-    fn from(address: IpAddr) -> Self {
-        let v6 = |a: Ipv6Addr| {
-            let mut prefix = [0; 8];
-            prefix.copy_from_slice(&a.octets()[..8]);
-            Prefix::V6(prefix)
-        };
-        match address {
-            IpAddr::V4(a) => Prefix::V4(a),
-            IpAddr::V6(a) => a.to_ipv4_mapped().map_or_else(|| v6(a), Prefix::V4),
-        }
-    }
-}
-
-/// How many connections there are, altogether and by address.
-#[derive(Debug)]
-pub(crate) struct Connections {
-    max: usize,
-    max_per_address: usize,
-    open: usize,
-    by_address: HashMap<Prefix, usize>,
-}
-
-/// Why no further connection is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Full {
-    Server,
-    Address,
-}
-
-impl Connections {
-    pub(crate) fn new(max: usize, max_per_address: usize) -> Self {
-        Self { max, max_per_address, open: 0, by_address: HashMap::new() }
-    }
-
-    /// Count one more; what is entered must [`leave`](Self::leave).
-    pub(crate) fn enter(&mut self, address: Option<IpAddr>) -> Result<(), Full> {
-        if self.open >= self.max {
-            return Err(Full::Server);
-        }
-        if let Some(address) = address {
-            let n = self.by_address.entry(address.into()).or_default();
-            if *n >= self.max_per_address {
-                return Err(Full::Address);
-            }
-            *n += 1;
-        }
-        self.open += 1;
-        Ok(())
-    }
-
-    /// One is gone.
-    pub(crate) fn leave(&mut self, address: Option<IpAddr>) {
-        self.open = self.open.saturating_sub(1);
-        let Some(prefix) = address.map(Prefix::from) else { return };
-        if let Some(n) = self.by_address.get_mut(&prefix) {
-            *n -= 1;
-            if *n == 0 {
-                self.by_address.remove(&prefix);
-            }
-        }
-    }
-
-    pub(crate) fn open(&self) -> usize {
-        self.open
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_address_can_not_take_all_places() {
-        let mut connections = Connections::new(3, 2);
-        let (a, b): (IpAddr, IpAddr) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
-        assert_eq!([connections.enter(Some(a)), connections.enter(Some(a))], [Ok(()), Ok(())]);
-        assert_eq!(connections.enter(Some(a)), Err(Full::Address));
-        assert_eq!(connections.enter(Some(b)), Ok(()));
-        assert_eq!(connections.enter(None), Err(Full::Server));
-        connections.leave(Some(a));
-        assert_eq!(connections.enter(Some(a)), Ok(()));
-    }
-
-    #[test]
-    fn a_whole_ipv6_network_counts_as_one_address() {
-        let [a, b, c]: [IpAddr; 3] = ["2001:db8::1", "2001:db8::2:3", "2001:db8:1::1"].map(|s| s.parse().unwrap());
-        assert_eq!(Prefix::from(a), Prefix::from(b));
-        assert_ne!(Prefix::from(a), Prefix::from(c));
-        let mapped: IpAddr = "::ffff:10.0.0.1".parse().unwrap();
-        assert_eq!(Prefix::from(mapped), Prefix::V4(Ipv4Addr::new(10, 0, 0, 1)));
-    }
-}
+pub(crate) use bucket::Bucket;
+pub use bucket::Rate;
+pub(crate) use conduct::{Conduct, Sentence};
+pub(crate) use connections::{Connections, Full};
+pub use limits::{Limits, Rates};
+pub(crate) use meter::{Meter, Meters, What};
+pub(crate) use prefix::Prefix;
+pub use prefix::{Network, NetworkError};

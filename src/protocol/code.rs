@@ -102,6 +102,8 @@ codes! {
     PRECONDITION_FAILED = 406, "precondition_failed";
     /// The kind of event is not one that clients may publish.
     EVENT_KIND_REFUSED = 407, "event_kind_refused";
+    /// More than one may do in so short a time; try again when the answer says.
+    RATE_LIMITED = 408, "rate_limited";
     /// Something went wrong inside the server; its log says what.
     INTERNAL = 500, "internal";
     /// The server is stopping.

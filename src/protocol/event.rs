@@ -54,7 +54,7 @@ impl<'b> PublishRef<'b> {
     }
 
     /// The bodies, in order.
-    pub fn bodies(&self) -> impl Iterator<Item = (EventKind, &'b [u8])> {
+    pub fn bodies(&self) -> impl Iterator<Item = (EventKind, &'b [u8])> + Clone + use<'b> {
         let mut d = self.bodies.clone();
         (0..self.count).map_while(move |_| body(&mut d).ok())
     }

@@ -56,7 +56,7 @@ impl Run {
     }
 
     /// The bodies in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (EventKind, &[u8])> + DoubleEndedIterator {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (EventKind, &[u8])> + DoubleEndedIterator + Clone {
         (0..self.marks.len()).map(|i| self.body(i))
     }
 

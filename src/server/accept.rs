@@ -12,6 +12,7 @@ use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use super::conn::{Close, Conn, Link};
 use super::reader::Reader;
 use super::shared::Shared;
+use super::toll;
 use super::writer;
 use crate::limit::Full;
 use crate::protocol::message::ErrorReply;
@@ -61,7 +62,8 @@ fn is_the_peers(e: &io::Error) -> bool {
 }
 
 fn take(shared: &Arc<Shared>, socket: rt::Socket, address: SocketAddr) {
-    if let Err(full) = shared.sessions.enter(Some(address.ip())) {
+    let arrived = toll::arrive(shared, address.ip());
+    if let Err(full) = arrived.and_then(|()| shared.sessions.enter(Some(address.ip()))) {
         shared.counters.rejected.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(%address, "connection refused: {}", full_text(full));
         let (code, text) = (full_code(full), full_text(full).to_owned());
@@ -102,7 +104,7 @@ fn begin(shared: &Arc<Shared>, socket: Socket, address: SocketAddr, accepted: u6
 fn full_code(full: Full) -> Code {
     match full {
         Full::Server => Code::SERVER_FULL,
-        Full::Address => Code::TOO_MANY_CONNECTIONS,
+        Full::Address | Full::Fast => Code::TOO_MANY_CONNECTIONS,
     }
 }
 
@@ -110,6 +112,7 @@ fn full_text(full: Full) -> &'static str {
     match full {
         Full::Server => "the server has as many connections as it takes; come back later",
         Full::Address => "your address has as many connections as it may have; close one first",
+        Full::Fast => "too many connections came from your address in a short time; wait, and connect again",
     }
 }
 

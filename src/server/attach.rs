@@ -10,6 +10,7 @@ use super::reader::Reader;
 use super::rooms::Member;
 use super::session::{self, Session, Token};
 use super::shared::{Clock, Shared};
+use super::toll;
 use crate::handler::{Admission, Peer};
 use crate::id::{Alias, PrincipalId, RoomId, Seq};
 use crate::protocol::Code;
@@ -178,6 +179,7 @@ pub(super) async fn attach(reader: &mut Reader, token: Option<Vec<u8>>, cursors:
     }
     reader.handshake = None;
     conn.pulse.attached.store(true, Ordering::Relaxed);
+    toll::attach(&shared, &conn, session);
     let grace_ms = if new.is_some() { shared.config.grace.as_millis() as u32 } else { 0 };
     let (id, token) = (session.id, new.map(|token| token.0.into()));
     conn.queue(&Attached { session: id, resumed: identity.resuming, token, reason, grace_ms });

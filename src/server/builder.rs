@@ -14,8 +14,10 @@ use super::registry::Sessions;
 use super::rooms::Rooms;
 use super::shared::{Clock, Counts, Shared, Stop};
 use super::sweeper;
+use super::toll::Tolls;
 use crate::handler::{DynHandler, Handler, Interests};
 use crate::id::{Alias, PrincipalId, RoomName};
+use crate::limit::Limits;
 use crate::protocol::PrincipalKind;
 use crate::room::Author;
 use crate::rt::{self, Listener, Signal, TaskGroup};
@@ -54,6 +56,7 @@ pub struct ServerBuilder {
     store: Option<Arc<dyn DynLog>>,
     max_connections: usize,
     max_connections_per_address: usize,
+    limits: Limits,
     max_rooms: usize,
     tail_bytes: usize,
     log_bytes: usize,
@@ -85,6 +88,7 @@ impl Default for ServerBuilder {
             store: None,
             max_connections: 100_000,
             max_connections_per_address: usize::MAX,
+            limits: Limits::default(),
             max_rooms: 100_000,
             tail_bytes: 64 << 20,
             log_bytes: 256 << 20,
@@ -174,6 +178,13 @@ impl ServerBuilder {
     /// [`max_connections`](Self::max_connections), for a whole office may come from one address.
     pub fn max_connections_per_address(mut self, connections: usize) -> Self {
         self.max_connections_per_address = connections;
+        self
+    }
+
+    /// How fast sessions, accounts and addresses may do things. Default: [`Limits::default`], which people don't meet;
+    /// programs that have much to say do, and are slowed down.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -292,6 +303,9 @@ impl ServerBuilder {
         if !(1..=16 << 20).contains(&self.config.max_event) {
             return bad("max_event", "1 byte to 16 MiB");
         }
+        if !self.limits.are_valid() {
+            return bad("limits", "rates and bursts of at least 1, and a cool-off of at most 1 hour");
+        }
         Ok(())
     }
 
@@ -316,6 +330,7 @@ impl ServerBuilder {
             sessions: Sessions::new(self.max_connections, self.max_connections_per_address),
             commits: CommitQueue::default(),
             flushes: (0..rt::parallelism()).map(|_| FlushQueue::default()).collect(),
+            tolls: Tolls::new(self.limits),
             clock,
             nobody: Arc::new(nobody),
             counters: Counts::default(),

@@ -11,6 +11,7 @@ use super::output::{Fresh, Output, Pumped, Queue, Written};
 use super::rooms::Member;
 use super::session::Session;
 use super::shared::Shared;
+use super::toll::Toll;
 use crate::handler::Peer;
 use crate::id::{RoomId, SessionId};
 use crate::protocol::{self, Code, Message};
@@ -39,6 +40,10 @@ pub(super) struct Conn {
     pub(super) in_flight: AtomicUsize,
     /// The reader waits until none is.
     pub(super) settling: AtomicBool,
+    /// What counts for it; none if it isn't limited.
+    pub(super) toll: OnceLock<Toll>,
+    /// Nothing is read from it before this time, in nanoseconds on the server's clock.
+    pub(super) quiet_until: AtomicU64,
     presence_missed: AtomicBool,
     finished: AtomicBool,
 }
@@ -169,6 +174,8 @@ impl Conn {
             pulse,
             in_flight: AtomicUsize::new(0),
             settling: AtomicBool::new(false),
+            toll: OnceLock::new(),
+            quiet_until: AtomicU64::new(0),
             presence_missed: AtomicBool::new(false),
             finished: AtomicBool::new(false),
         }

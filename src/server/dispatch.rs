@@ -8,7 +8,9 @@ use super::history;
 use super::membership;
 use super::publish::{self, Judging, Slow};
 use super::reader::Reader;
+use super::toll;
 use crate::id::Alias;
+use crate::limit::What;
 use crate::protocol::frame::{Class, FLAG_REQUIRED, Frame};
 use crate::protocol::message::{
     Bye, Credit, Cursor, ErrorReply, History, Hold, Join, Kind, Leave, Members, MembersPage, Ping, Pong, Progress,
@@ -228,6 +230,11 @@ fn credit(reader: &mut Reader, body: &[u8]) -> Result<Flow, DecodeError> {
 
 fn members(reader: &mut Reader, body: &[u8]) -> Result<Flow, DecodeError> {
     let Members { request, room, after, limit } = protocol::decode(body)?;
+    if let Err(wait) = toll::request(&reader.shared, &reader.conn, What::Reads) {
+        let (code, text, request, fatal) = (Code::RATE_LIMITED, toll::TEXT.to_owned(), Some(request), false);
+        reader.conn.queue(&ErrorReply { code, text, request, fatal, retry_after_ms: Some(wait), suggestion: None });
+        return Ok(Flow::Next);
+    }
     let Some(member) = reader.conn.member(room) else {
         let (code, text) = (Code::NOT_A_MEMBER, "you are not in this room: join it first".to_owned());
         let (fatal, retry_after_ms, suggestion) = (false, None, None);

@@ -6,7 +6,9 @@ use super::bulk::{Done, Job, Request};
 use super::conn::Conn;
 use super::rooms::Member;
 use super::shared::Shared;
+use super::toll;
 use crate::id::{Seq, Timestamp};
+use crate::limit::What;
 use crate::protocol::message::{ErrorReply, History, HistoryEnd, Hit, Place, Search, SearchPage};
 use crate::protocol::{self, Code};
 use crate::room::Batch;
@@ -27,6 +29,9 @@ const SNIPPET_CHARS: usize = 60;
 /// Answer a `History`: where the part begins and ends is looked up now, and it is read when its turn comes.
 pub(super) async fn ask(shared: &Arc<Shared>, conn: &Arc<Conn>, history: History) {
     let History { request, room, place, limit } = history;
+    if let Err(wait) = toll::request(shared, conn, What::Reads) {
+        return refuse(conn, request, Code::RATE_LIMITED, toll::TEXT, Some(wait));
+    }
     let Some(member) = conn.member(room) else { return not_a_member(conn, request) };
     let found = match shared.store.extent(room).await {
         Ok(extent) => bounds(shared, &member, place, limit, extent.trimmed).await,
@@ -91,6 +96,9 @@ pub(super) fn end(request: &Request, frames: &mut Vec<u8>) {
 
 /// Answer a `Search`, when its turn comes.
 pub(super) fn search(shared: &Arc<Shared>, conn: &Arc<Conn>, search: Search) {
+    if let Err(wait) = toll::request(shared, conn, What::Reads) {
+        return refuse(conn, search.request, Code::RATE_LIMITED, toll::TEXT, Some(wait));
+    }
     let Some(member) = conn.member(search.room) else { return not_a_member(conn, search.request) };
     if search.query.len() > MAX_QUERY || !search.query.chars().any(char::is_alphanumeric) {
         let text = "a search needs at least one word, and at most 256 bytes of them";

@@ -7,8 +7,10 @@ use super::guard;
 use super::reader::Reader;
 use super::rooms::Member;
 use super::shared::{Clock, Shared};
+use super::toll;
 use crate::handler::Admission;
 use crate::id::RoomName;
+use crate::limit::What;
 use crate::protocol::Code;
 use crate::protocol::message::{ErrorReply, Join, Joined, Leave, Left};
 use crate::store::Change;
@@ -23,6 +25,10 @@ struct Refusal {
 impl Refusal {
     fn new(code: Code, text: impl Into<String>) -> Self {
         Self { code, text: text.into(), retry_after_ms: None }
+    }
+
+    fn limited(retry_after_ms: u32) -> Self {
+        Self { retry_after_ms: Some(retry_after_ms), ..Self::new(Code::RATE_LIMITED, toll::TEXT) }
     }
 }
 
@@ -66,6 +72,7 @@ async fn try_join(shared: &Arc<Shared>, conn: &Arc<Conn>, join: &Join) -> Result
     if rooms >= shared.config.max_rooms_per_session {
         return Err(Refusal::new(Code::TOO_MANY_ROOMS, format!("you are in {rooms} rooms: leave one first")));
     }
+    toll::request(shared, conn, What::Joins).map_err(Refusal::limited)?;
     if let (Some(handler), true, Some(peer)) = (&shared.handler, shared.interests.join, conn.peer()) {
         let limit = shared.config.handler_timeout;
         match guard::call("join", session.id, limit, async { handler.join(peer, &name).await }).await {
@@ -76,6 +83,9 @@ async fn try_join(shared: &Arc<Shared>, conn: &Arc<Conn>, join: &Join) -> Result
                 return Err(Refusal { retry_after_ms: Some(1000), ..Refusal::new(Code::HANDLER_FAILED, text) });
             }
         }
+    }
+    if shared.rooms.find(&name).is_none() {
+        toll::request(shared, conn, What::Rooms).map_err(Refusal::limited)?;
     }
     loop {
         let keep = |change| shared.keep(change);

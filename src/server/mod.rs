@@ -4,7 +4,8 @@
 //!
 //! 1. The connection's reader ([`reader`]) waits until its socket is readable, reads once, and cuts frames; a length
 //!    is checked before its bytes are kept.
-//! 2. [`publish`]: is its number known? Then the first ack again. Size, kind and text rules; the handler's verdict.
+//! 2. [`publish`]: is its number known? Then the first ack again. Limits ([`toll`]); size, kind and text rules; the
+//!    handler's verdict.
 //! 3. What one read brought in becomes one entry of the committer's queue, which is bounded in bytes.
 //! 4. [`committer`]: takes everything that waits, checks the right to speak once more, appends it to the store: all of
 //!    it or none. The store gives seqs and times.
@@ -43,6 +44,7 @@ mod shared;
 mod sweeper;
 #[cfg(feature = "tls")]
 mod tls;
+mod toll;
 mod writer;
 
 use std::net::SocketAddr;

@@ -8,6 +8,7 @@ use super::dispatch::Work;
 use super::guard;
 use super::rooms::Member;
 use super::shared::Shared;
+use super::toll;
 use crate::handler::{Message, Verdict};
 use crate::id::{OutboxId, RoomId, Seq, Timestamp};
 use crate::protocol::event::PublishRef;
@@ -85,7 +86,10 @@ pub(super) fn take(
         match offer(&member, outbox, n, end - n) {
             Offered::New(epoch) => break epoch,
             Offered::Done => {}
-            Offered::Stop => return Ok(None),
+            Offered::Stop => {
+                toll::spilled(shared, conn, body.len());
+                return Ok(None);
+            }
             Offered::AskStore => {
                 flush(shared, collected);
                 let bodies = run(bodies);
@@ -95,6 +99,11 @@ pub(super) fn take(
         n += 1;
         bodies.next();
     };
+    let granted = grant(shared, &member, outbox, n, end, bodies.clone());
+    let bodies = bodies.take(granted);
+    if granted == 0 {
+        return Ok(None);
+    }
     if shared.interests.message || expected.is_some() {
         flush(shared, collected);
         let bodies = run(bodies);
@@ -124,6 +133,28 @@ fn accept<'a>(
         }
         n += 1;
     }
+}
+
+/// How many of the reserved numbers from `n` on may be published now, as the limits are; the others are to come again.
+fn grant<'b>(
+    shared: &Shared,
+    member: &Member,
+    outbox: OutboxId,
+    n: u64,
+    end: u64,
+    bodies: impl Iterator<Item = (EventKind, &'b [u8])> + Clone,
+) -> usize {
+    let granted = toll::publish(shared, &member.conn, bodies.clone().map(|(_, body)| body));
+    if granted < end - n {
+        let conn = &member.conn;
+        let (room, n, rest) = (member.room.id, n + granted, end - n - granted);
+        member.room.lock().publishers.release(outbox, n, true);
+        let retry_after_ms = Some(toll::refuse(shared, conn, rest));
+        let (code, text, permanent) = (Code::RATE_LIMITED, toll::TEXT.to_owned(), false);
+        conn.queue(&Refused { room, outbox, n, code, text, permanent, retry_after_ms });
+        toll::spilled(shared, conn, bodies.skip(granted as usize).map(|(_, body)| body.len()).sum());
+    }
+    usize::try_from(granted).unwrap_or(usize::MAX)
 }
 
 /// What an offered number led to.
@@ -198,6 +229,11 @@ pub(super) async fn slow(shared: &Arc<Shared>, slow: Slow) {
         expected = None;
     };
     let rest = bodies.iter().skip(skipped);
+    let granted = grant(shared, &member, outbox, n, end, rest.clone());
+    let rest = rest.take(granted);
+    if granted < (end - n) as usize {
+        member.conn.kick(shared);
+    }
     if shared.interests.message || expected.is_some() {
         let bodies = run(rest);
         return judge(shared, Judging { member, outbox, n, epoch, expected, bodies }).await;

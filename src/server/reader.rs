@@ -15,6 +15,7 @@ use super::dispatch::{self, Flow};
 use super::output::CONTROL_CAP;
 use super::publish::{self, Collected};
 use super::shared::Shared;
+use super::toll;
 use crate::protocol::Code;
 use crate::protocol::frame::{self, Frame, MAX_HANDSHAKE_BODY};
 use crate::protocol::message::{Bye, ErrorReply, Kind};
@@ -141,6 +142,12 @@ impl Reader {
             if let Some(close) = self.conn.close_requested() {
                 return Some(close);
             }
+            if let Some(pause) = toll::quiet(&self.shared, &self.conn) {
+                self.conn.pulse.paused.store(true, Ordering::Relaxed);
+                rt::race(rt::sleep(pause), self.conn.wake.wait()).await;
+                self.conn.pulse.heard.store(self.shared.clock.now(), Ordering::Relaxed);
+                continue;
+            }
             let paused = self.conn.backlog() > CONTROL_CAP;
             self.conn.pulse.paused.store(paused, Ordering::Relaxed);
             if !paused && self.shared.commits.has_room() {
@@ -209,13 +216,14 @@ impl Reader {
 
     /// Take whole frames, up to one that has to wait for something. Returns the bytes taken.
     fn process(&mut self, bytes: &[u8]) -> (usize, Flow) {
-        let mut used = 0;
+        let (mut used, mut frames) = (0, 0);
         let flow = loop {
             let max = if self.handshake.is_some() { MAX_HANDSHAKE_BODY } else { self.shared.config.max_body };
             match frame::split(&bytes[used..], max) {
                 Ok(None) => break Flow::Next,
                 Ok(Some((frame, n))) => {
                     used += n;
+                    frames += 1;
                     // Whatever is begun behind it is another frame.
                     self.conn.pulse.frame_since.store(0, Ordering::Relaxed);
                     match self.frame(&frame) {
@@ -236,6 +244,7 @@ impl Reader {
             }
         };
         publish::flush(&self.shared, &mut self.collected);
+        toll::frames(&self.shared, &self.conn, frames);
         (used, flow)
     }
 

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::conn::Conn;
 use super::rooms::Member;
 use crate::id::{SessionId, Timestamp, random_bytes};
+use crate::limit::{Conduct, Meter};
 use crate::protocol::Message;
 use crate::room::Author;
 use crate::store::{SessionRecord, TokenHash};
@@ -22,6 +23,9 @@ pub(super) struct Session {
     pub(super) rooms: Mutex<Vec<Arc<Member>>>,
     /// Held while the session moves from one connection to another, is left without one, or ends. Outermost.
     pub(super) moving: Mutex<()>,
+    /// What it has used of its limits, whatever connection it had.
+    pub(super) meter: Meter,
+    pub(super) conduct: Mutex<Conduct>,
     seat: Mutex<Seat>,
 }
 
@@ -63,7 +67,15 @@ impl Session {
         previous: Option<TokenHash>,
     ) -> Self {
         let seat = Mutex::new(Seat { token, previous, ..Seat::default() });
-        Self { id, author, rooms: Mutex::default(), moving: Mutex::default(), seat }
+        Self {
+            id,
+            author,
+            rooms: Mutex::default(),
+            moving: Mutex::default(),
+            meter: Meter::default(),
+            conduct: Mutex::default(),
+            seat,
+        }
     }
 
     /// Give it a connection. Returns the one that it had.

@@ -12,6 +12,7 @@ use super::conn::Conn;
 use super::flusher::FlushQueue;
 use super::registry::Sessions;
 use super::rooms::{Room, Rooms};
+use super::toll::Tolls;
 use crate::handler::{DynHandler, Interests};
 use crate::id::Timestamp;
 use crate::room::Author;
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub(super) sessions: Sessions,
     pub(super) commits: CommitQueue,
     pub(super) flushes: Vec<FlushQueue>,
+    /// None if there are no limits.
+    pub(super) tolls: Option<Tolls>,
     pub(super) clock: Clock,
     pub(super) counters: Counts,
     /// Connections and writers: what a shutdown waits for.
@@ -88,6 +91,11 @@ impl Clock {
     /// Milliseconds since the server began, plus one; as exact as the sweeper's tick.
     pub(super) fn now(&self) -> u64 {
         self.now.load(Ordering::Relaxed)
+    }
+
+    /// Nanoseconds since the server began, plus one; exact.
+    pub(super) fn nanos(&self) -> u64 {
+        self.began.elapsed().as_nanos() as u64 + 1
     }
 
     pub(super) fn tick(&self) -> u64 {

@@ -37,11 +37,13 @@ struct Queue<T> {
     sent: usize,
     /// Nothing is sent before.
     wait: Option<Instant>,
+    /// So many may be under way: what the server's limits let pass, as far as it is known.
+    window: usize,
 }
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
-        Self { first: 1, entries: VecDeque::new(), sent: 0, wait: None }
+        Self { first: 1, entries: VecDeque::new(), sent: 0, wait: None, window: usize::MAX }
     }
 }
 
@@ -57,7 +59,7 @@ struct Entry<T> {
 
 impl<T> Queue<T> {
     fn next_is(&self, kept: Option<u64>, now: Instant) -> bool {
-        let next = self.entries.get(self.sent);
+        let next = self.entries.get(self.sent).filter(|_| self.sent < self.window);
         next.is_some_and(|next| kept.is_none_or(|kept| next.serial <= kept)) && self.wait.is_none_or(|at| at <= now)
     }
 
@@ -144,7 +146,7 @@ impl<T> Outbox<T> {
         let (mut bodies, mut bytes) = (Vec::new(), 0);
         while let Some(entry) = queue.entries.get_mut(queue.sent) {
             let full = !bodies.is_empty() && bytes + entry.text.len() > FRAME_BYTES;
-            if full || kept.is_some_and(|kept| entry.serial > kept) {
+            if full || queue.sent >= queue.window || kept.is_some_and(|kept| entry.serial > kept) {
                 break;
             }
             entry.sent = true;
@@ -203,6 +205,7 @@ impl<T> Outbox<T> {
         for n in n.max(queue.first)..end {
             let entry = &mut queue.entries[(n - queue.first) as usize];
             if let Some(token) = entry.token.take() {
+                queue.window = queue.window.saturating_add(1);
                 self.bytes -= entry.text.len() + ENTRY_BYTES;
                 self.len -= 1;
                 decided.push(Decided { n, text: std::mem::take(&mut entry.text), token });
@@ -222,7 +225,10 @@ impl<T> Outbox<T> {
 
     /// The server wants `n`, and everything behind it, again, after `wait`. True if it has forgotten numbers that it
     /// had answered, `n` among them, and so were numbered anew from `n` on: it has taken nothing behind it.
-    pub(crate) fn again(&mut self, room: RoomId, n: u64, wait: Duration, now: Instant) -> bool {
+    ///
+    /// If it is `paced`, what was sent was too much at once: half as much is under way from here on, and twice as much
+    /// once that has passed, and so on. So what is sent in vain is no more than what arrives.
+    pub(crate) fn again(&mut self, room: RoomId, n: u64, wait: Duration, paced: bool, now: Instant) -> bool {
         let Some(queue) = self.rooms.get_mut(&room) else { return false };
         if n < queue.first {
             self.serial += 1;
@@ -233,6 +239,9 @@ impl<T> Outbox<T> {
         let from = (n - queue.first) as usize;
         // Already rewound so far: this answers something that was under way meanwhile.
         if from < queue.sent {
+            if paced {
+                queue.window = (queue.sent / 2).max(1);
+            }
             queue.sent = from;
             queue.wait = Some(now + wait);
         }
@@ -326,13 +335,27 @@ mod tests {
         let (mut o, now) = (outbox(3), Instant::now());
         o.next(now, all);
         o.decide(ROOM, 1, 1, &mut Vec::new());
-        o.again(ROOM, 2, Duration::from_secs(1), now);
+        o.again(ROOM, 2, Duration::from_secs(1), false, now);
         // A second notice for the same hole changes nothing.
-        o.again(ROOM, 2, Duration::from_secs(9), now);
+        o.again(ROOM, 2, Duration::from_secs(9), false, now);
         assert!(o.next(now, all).is_none());
         assert_eq!(o.due(), Some(now + Duration::from_secs(1)));
         let publish = o.next(now + Duration::from_secs(1), all).unwrap();
         assert_eq!((publish.n, publish.bodies.len()), (2, 2));
+    }
+
+    #[test]
+    fn what_is_too_much_at_once_is_halved_and_grows_again_with_what_arrives() {
+        let (mut o, now) = (outbox(100), Instant::now());
+        let anywhere = |_| true;
+        assert_eq!(o.next(now, anywhere).unwrap().bodies.len(), 100);
+        o.again(ROOM, 1, Duration::ZERO, true, now);
+        assert_eq!(o.next(now, anywhere).unwrap().bodies.len(), 50);
+        assert!(o.next(now, anywhere).is_none());
+        o.again(ROOM, 1, Duration::ZERO, true, now);
+        assert_eq!(o.next(now, anywhere).unwrap().bodies.len(), 25);
+        o.decide(ROOM, 1, 25, &mut Vec::new());
+        assert_eq!(o.next(now, anywhere).unwrap().bodies.len(), 50);
     }
 
     #[test]
@@ -385,8 +408,8 @@ mod tests {
         let (mut o, now) = (outbox(4), Instant::now());
         o.next(now, all);
         o.decide(ROOM, 1, 2, &mut Vec::new());
-        assert!(!o.again(ROOM, 3, Duration::ZERO, now));
-        assert!(o.again(ROOM, 1, Duration::ZERO, now));
+        assert!(!o.again(ROOM, 3, Duration::ZERO, false, now));
+        assert!(o.again(ROOM, 1, Duration::ZERO, false, now));
         let publish = o.next(now, all).unwrap();
         assert_eq!((publish.n, publish.bodies), (1, vec![Body::text("t2"), Body::text("t3")]));
     }
@@ -460,6 +483,7 @@ mod tests {
             answers in proptest::collection::vec(
                 prop_oneof![3 => Just(Answer::Ack), 1 => Just(Answer::Refuse), 2 => Just(Answer::Retry)], 0..80),
             texts in 1usize..40,
+            paced in any::<bool>(),
         ) {
             let (mut o, now) = (outbox(texts), Instant::now());
             let (mut expected, mut order, mut answers) = (1u64, Vec::new(), answers.into_iter());
@@ -467,7 +491,7 @@ mod tests {
                 for i in 0..publish.bodies.len() as u64 {
                     let n = publish.n + i;
                     if n > expected {
-                        o.again(ROOM, expected, Duration::ZERO, now);
+                        o.again(ROOM, expected, Duration::ZERO, paced, now);
                         continue;
                     }
                     let mut decided = Vec::new();
@@ -477,7 +501,7 @@ mod tests {
                             expected += 1;
                             o.decide(ROOM, n, 1, &mut decided);
                         }
-                        Answer::Retry => drop(o.again(ROOM, n, Duration::ZERO, now)),
+                        Answer::Retry => drop(o.again(ROOM, n, Duration::ZERO, paced, now)),
                     }
                     order.extend(decided.into_iter().map(|d| d.token));
                 }

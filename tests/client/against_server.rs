@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_std::future::timeout;
 use async_std::task::{block_on, spawn};
 use chatnet::{
-    Client, ClientHandler, CloseReason, Code, ConnectError, Event, Events, Place, ReceiptError, Reconnect,
+    Client, ClientHandler, CloseReason, Code, ConnectError, Event, Events, Limits, Place, ReceiptError, Reconnect,
     RequestError, SendError, Server, SkipReason, Source, transport,
 };
 use futures::StreamExt;
@@ -89,7 +89,7 @@ fn in_memory_needs_no_socket() {
 fn a_hundred_thousand_messages_arrive_once_and_in_order() {
     const COUNT: u64 = 100_000;
     block_on(async {
-        let server = TestServer::start();
+        let server = TestServer::with(|b| b.limits(Limits::NONE));
         let (ada, _) = Client::builder().alias("ada").connect(server.addr).await.unwrap();
         let (_bob, mut events) = Client::builder().alias("bob").connect(server.addr).await.unwrap();
         let room = ada.room().unwrap();

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use chatnet::Limits;
 use chatnet::protocol::Code;
 use chatnet::protocol::message::*;
 use chatnet::protocol::to_frame;
@@ -104,7 +105,8 @@ fn a_peer_that_vanished_without_a_word_is_noticed_within_three_heartbeats() {
 
 #[test]
 fn a_client_that_takes_no_answers_is_not_read_any_further_and_costs_little() {
-    let server = TestServer::with(|b| b.heartbeat(Duration::from_millis(500)));
+    // Limits would have so much read only slowly.
+    let server = TestServer::with(|b| b.heartbeat(Duration::from_millis(500)).limits(Limits::NONE));
     let (mut ada, _) = Wire::member(server.addr, "ada", "");
     ada.stream.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
     let memory = resident();

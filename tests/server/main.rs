@@ -5,6 +5,7 @@ mod support;
 
 mod handlers;
 mod hostile;
+mod limits;
 mod publishing;
 mod resume;
 mod rooms;

@@ -1,0 +1,208 @@
+//! How much a connection may do now: asks the meters that count for it, and acts on those who don't wait.
+//!
+//! What is asked for each read, or each `Publish`, costs a few atomic operations on the session's meter and its address's;
+//! tables are looked up, under a lock, once a connection.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::conn::{Close, Conn};
+use super::session::Session;
+use super::shared::Shared;
+use crate::id::PrincipalId;
+use crate::limit::{Full, Limits, Meter, Meters, Prefix, Rates, Sentence, What};
+use crate::protocol::{Code, PrincipalKind};
+
+/// Milliseconds after which somebody who was parted with may come back.
+const RETURN_MS: u32 = 30_000;
+
+/// Who has sent too many bytes waits until so many more fit: a frame or two.
+const BATCH_BYTES: u64 = 64 * 1024;
+
+/// What may be said about any limit.
+pub(super) const TEXT: &str = "that is more than one may do in so short a time; wait, and try again";
+
+/// The limits, and what addresses and accounts have used of them.
+#[derive(Debug)]
+pub(super) struct Tolls {
+    limits: Limits,
+    addresses: Mutex<Meters<Prefix>>,
+    accounts: Mutex<Meters<PrincipalId>>,
+}
+
+/// What counts for a connection, besides its session's own meter.
+#[derive(Debug)]
+pub(super) struct Toll {
+    account: Option<Arc<Meter>>,
+    address: Option<Arc<Meter>>,
+}
+
+impl Tolls {
+    /// None if there are no limits.
+    pub(super) fn new(limits: Limits) -> Option<Self> {
+        let max = limits.max_addresses.max(1);
+        let (addresses, accounts) = (Mutex::new(Meters::new(max)), Mutex::new(Meters::new(max)));
+        (limits != Limits::NONE).then_some(Self { limits, addresses, accounts })
+    }
+}
+
+/// Somebody connects.
+pub(super) fn arrive(shared: &Shared, address: IpAddr) -> Result<(), Full> {
+    let Some(tolls) = shared.tolls.as_ref().filter(|tolls| !tolls.limits.is_exempt(address)) else { return Ok(()) };
+    let now = shared.clock.nanos();
+    let meter = tolls.addresses.lock().of(address.into(), now);
+    if meter.of(What::Arrivals).take(tolls.limits.connections, now) { Ok(()) } else { Err(Full::Fast) }
+}
+
+/// A session has a connection: find what counts for it.
+pub(super) fn attach(shared: &Shared, conn: &Conn, session: &Session) {
+    let Some(tolls) = &shared.tolls else { return };
+    let address = conn.address.map(|address| address.ip());
+    if address.is_some_and(|address| tolls.limits.is_exempt(address)) {
+        return;
+    }
+    let now = shared.clock.nanos();
+    let address = address.map(|address| tolls.addresses.lock().of(address.into(), now));
+    // A guest has one session only.
+    let author = &session.author;
+    let account = (author.kind == PrincipalKind::Account).then(|| tolls.accounts.lock().of(author.principal, now));
+    let _ = conn.toll.set(Toll { account, address });
+}
+
+/// A connection's limits and meters, and the time.
+struct Counted<'a> {
+    conn: &'a Conn,
+    limits: &'a Limits,
+    session: &'a Session,
+    toll: &'a Toll,
+    now: u64,
+}
+
+impl<'a> Counted<'a> {
+    /// None if nothing is counted for it.
+    fn new(shared: &'a Shared, conn: &'a Conn) -> Option<Self> {
+        let (tolls, toll, identity) = (shared.tolls.as_ref()?, conn.toll.get()?, conn.identity()?);
+        let now = shared.clock.nanos();
+        Some(Self { conn, limits: &tolls.limits, session: &identity.session, toll, now })
+    }
+
+    fn meters(&self) -> impl Iterator<Item = (&'a Rates, &'a Meter)> {
+        let (limits, toll) = (self.limits, self.toll);
+        let account = toll.account.as_deref().map(|meter| (&limits.account, meter));
+        let address = toll.address.as_deref().map(|meter| (&limits.address, meter));
+        [Some((&limits.session, &self.session.meter)), account, address].into_iter().flatten()
+    }
+
+    fn left(&self, what: What) -> u64 {
+        self.meters().map(|(rates, meter)| meter.of(what).left(rates.of(what), self.now)).min().unwrap_or(u64::MAX)
+    }
+
+    fn charge(&self, what: What, n: u64) {
+        self.meters().for_each(|(rates, meter)| meter.of(what).charge(rates.of(what), self.now, n));
+    }
+
+    /// Nanoseconds until about `n` fit: all of them, or as many as are worth coming for.
+    fn wait(&self, what: What, n: u64) -> u64 {
+        let wait = |(rates, meter): (&Rates, &Meter)| {
+            let rate = rates.of(what);
+            meter.of(what).wait(rate, self.now, rate.batch(n))
+        };
+        self.meters().map(wait).max().unwrap_or(0)
+    }
+
+    /// Note that something is refused. Returns the milliseconds to wait.
+    fn refuse(&self, wait: u64) -> u32 {
+        self.carry_out(self.session.conduct.lock().refused(self.now, wait));
+        u32::try_from(wait.div_ceil(1_000_000).max(1)).unwrap_or(u32::MAX)
+    }
+
+    fn carry_out(&self, sentence: Sentence) {
+        let (session, alias) = (self.session.id, self.session.author.alias.as_str());
+        match sentence {
+            Sentence::Nothing => {}
+            Sentence::CoolOff => {
+                let pause = self.limits.cool_off;
+                tracing::warn!(%session, alias, "it goes on though it was told to wait: not read from for {pause:?}");
+                self.be_quiet(pause.as_nanos() as u64);
+            }
+            Sentence::Part => {
+                tracing::warn!(%session, alias, "it goes on and on though it was told to wait: disconnected");
+                let text = "you went on though you were told to wait, again and again; come back later";
+                let close = Close::bye(Code::RATE_LIMITED, text);
+                self.conn.request_close(Close { retry_after_ms: Some(RETURN_MS), ..close });
+            }
+        }
+    }
+
+    /// Read nothing for so long.
+    fn be_quiet(&self, nanoseconds: u64) {
+        self.conn.quiet_until.fetch_max(self.now.saturating_add(nanoseconds), Ordering::Relaxed);
+    }
+}
+
+/// Somebody asks for something. The milliseconds to wait if it is too much.
+pub(super) fn request(shared: &Shared, conn: &Conn, what: What) -> Result<(), u32> {
+    let Some(counted) = Counted::new(shared, conn) else { return Ok(()) };
+    if counted.left(what) == 0 {
+        return Err(counted.refuse(counted.wait(what, 1)));
+    }
+    counted.charge(what, 1);
+    Ok(())
+}
+
+/// How many of these messages may be published now; they count as published.
+pub(super) fn publish<'b>(shared: &Shared, conn: &Conn, bodies: impl Iterator<Item = &'b [u8]> + Clone) -> u64 {
+    let Some(counted) = Counted::new(shared, conn) else { return u64::MAX };
+    if counted.left(What::Bytes) == 0 {
+        return 0;
+    }
+    let (mut granted, mut bytes) = (0, 0);
+    for body in bodies.take(usize::try_from(counted.left(What::Messages)).unwrap_or(usize::MAX)) {
+        (granted, bytes) = (granted + 1, bytes + body.len() as u64);
+    }
+    counted.charge(What::Messages, granted);
+    counted.charge(What::Bytes, bytes);
+    granted
+}
+
+/// So many messages were not granted. The milliseconds to wait.
+pub(super) fn refuse(shared: &Shared, conn: &Conn, messages: u64) -> u32 {
+    let Some(counted) = Counted::new(shared, conn) else { return 1 };
+    let bytes = if counted.left(What::Bytes) == 0 { counted.wait(What::Bytes, BATCH_BYTES) } else { 0 };
+    counted.refuse(counted.wait(What::Messages, messages).max(bytes))
+}
+
+/// So many bytes of messages were thrown away, because one before them is to come again.
+pub(super) fn spilled(shared: &Shared, conn: &Conn, bytes: usize) {
+    if let Some(counted) = Counted::new(shared, conn) {
+        counted.carry_out(counted.session.conduct.lock().spilled(counted.now, bytes));
+    }
+}
+
+/// So many frames were read.
+pub(super) fn frames(shared: &Shared, conn: &Conn, n: u64) {
+    let Some(counted) = Counted::new(shared, conn) else { return };
+    let (bucket, rate) = (counted.session.meter.of(What::Arrivals), counted.limits.frames);
+    bucket.charge(rate, counted.now, n);
+    if bucket.left(rate, counted.now) == 0 {
+        counted.be_quiet(bucket.wait(rate, counted.now, 1));
+    }
+}
+
+/// How long nothing is to be read, if so.
+pub(super) fn quiet(shared: &Shared, conn: &Conn) -> Option<Duration> {
+    let until = conn.quiet_until.load(Ordering::Relaxed);
+    if until == 0 {
+        return None;
+    }
+    let left = until.saturating_sub(shared.clock.nanos());
+    if left == 0 {
+        conn.quiet_until.store(0, Ordering::Relaxed);
+        return None;
+    }
+    Some(Duration::from_nanos(left))
+}
