@@ -12,13 +12,13 @@ use super::{Network, Rate};
 ///
 /// | | a session | an account | an address |
 /// |---|---|---|---|
-/// | messages | 50/s, 500 | 100/s, 1,000 | 2,000/s, 20,000 |
+/// | messages | 50/s, 500 | 100/s, 1,000 | 1,000/s, 5,000 |
 /// | bytes of messages | 512 KiB/s, 4 MiB | 1 MiB/s, 8 MiB | 16 MiB/s, 64 MiB |
 /// | joins | 10/s, 200 | 30/s, 600 | 500/s, 10,000 |
 /// | new rooms | 30/min, 150 | 60/min, 300 | 600/min, 5,000 |
 /// | reads: history, search, lists of members | 20/s, 200 | 40/s, 400 | 1,000/s, 5,000 |
-/// | frames of any kind | 1,000/s, 10,000 | | |
-/// | new connections | | | 200/s, 2,000 |
+/// | frames of any kind | 200/s, 2,000 | 400/s, 4,000 | 2,500/s, 5,000 |
+/// | new connections | | | 100/s, 1,000 |
 ///
 /// An address is an IPv4 address, or an IPv6 network of 64 bits. What the application itself publishes is not limited.
 ///
@@ -45,8 +45,6 @@ pub struct Limits {
     pub account: Rates,
     /// What all sessions from one address may do together.
     pub address: Rates,
-    /// Frames of any kind that are read from one session.
-    pub frames: Rate,
     /// New connections from one address. One too many is told `too_many_connections`, and closed.
     pub connections: Rate,
     /// Addresses that only [`ServerBuilder::max_connections`](crate::ServerBuilder::max_connections) and its
@@ -73,6 +71,8 @@ pub struct Rates {
     pub rooms: Rate,
     /// Requests for history, searches, and lists of members.
     pub reads: Rate,
+    /// Frames of any kind.
+    pub frames: Rate,
 }
 
 const KIB: u64 = 1 << 10;
@@ -87,6 +87,7 @@ impl Default for Limits {
                 joins: Rate::per_second(10, 200),
                 rooms: Rate::per_minute(30, 150),
                 reads: Rate::per_second(20, 200),
+                frames: Rate::per_second(200, 2000),
             },
             account: Rates {
                 messages: Rate::per_second(100, 1000),
@@ -94,16 +95,17 @@ impl Default for Limits {
                 joins: Rate::per_second(30, 600),
                 rooms: Rate::per_minute(60, 300),
                 reads: Rate::per_second(40, 400),
+                frames: Rate::per_second(400, 4000),
             },
             address: Rates {
-                messages: Rate::per_second(2000, 20_000),
+                messages: Rate::per_second(1000, 5000),
                 bytes: Rate::per_second(16 * MIB, 64 * MIB),
                 joins: Rate::per_second(500, 10_000),
                 rooms: Rate::per_minute(600, 5000),
                 reads: Rate::per_second(1000, 5000),
+                frames: Rate::per_second(2500, 5000),
             },
-            frames: Rate::per_second(1000, 10_000),
-            connections: Rate::per_second(200, 2000),
+            connections: Rate::per_second(100, 1000),
             exempt: Vec::new(),
             cool_off: Duration::from_secs(5),
             max_addresses: 131_072,
@@ -113,11 +115,17 @@ impl Default for Limits {
 
 impl Rates {
     /// No limits.
-    pub const NONE: Rates =
-        Rates { messages: Rate::NONE, bytes: Rate::NONE, joins: Rate::NONE, rooms: Rate::NONE, reads: Rate::NONE };
+    pub const NONE: Rates = Rates {
+        messages: Rate::NONE,
+        bytes: Rate::NONE,
+        joins: Rate::NONE,
+        rooms: Rate::NONE,
+        reads: Rate::NONE,
+        frames: Rate::NONE,
+    };
 
     fn are_valid(&self) -> bool {
-        [self.messages, self.bytes, self.joins, self.rooms, self.reads].iter().all(Rate::is_valid)
+        [self.messages, self.bytes, self.joins, self.rooms, self.reads, self.frames].iter().all(Rate::is_valid)
     }
 }
 
@@ -127,7 +135,6 @@ impl Limits {
         session: Rates::NONE,
         account: Rates::NONE,
         address: Rates::NONE,
-        frames: Rate::NONE,
         connections: Rate::NONE,
         exempt: Vec::new(),
         cool_off: Duration::ZERO,
@@ -136,7 +143,6 @@ impl Limits {
 
     pub(crate) fn are_valid(&self) -> bool {
         [&self.session, &self.account, &self.address].iter().all(|rates| rates.are_valid())
-            && self.frames.is_valid()
             && self.connections.is_valid()
             && self.cool_off <= Duration::from_secs(3600)
     }

@@ -14,8 +14,9 @@ pub(crate) enum What {
     Joins,
     Rooms,
     Reads,
-    /// New connections of an address, frames of a session.
-    Arrivals,
+    Frames,
+    /// New connections; of addresses only.
+    Connections,
 }
 
 impl Rates {
@@ -26,7 +27,8 @@ impl Rates {
             What::Joins => self.joins,
             What::Rooms => self.rooms,
             What::Reads => self.reads,
-            What::Arrivals => Rate::NONE,
+            What::Frames => self.frames,
+            What::Connections => Rate::NONE,
         }
     }
 }
@@ -34,7 +36,7 @@ impl Rates {
 /// A bucket of each kind. Shared by whom it is for.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
-    buckets: [Bucket; 6],
+    buckets: [Bucket; 7],
 }
 
 impl Meter {

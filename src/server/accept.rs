@@ -44,6 +44,8 @@ pub(super) async fn run(shared: &Arc<Shared>, listener: &Listener) {
             Some(Ok((socket, address))) => {
                 backoff = BACKOFF;
                 take(shared, socket, address);
+                // Thousands may wait to be taken: those who are here already have their turns in between.
+                rt::yield_now().await;
             }
             // The peer gave up while it waited, or was reset before its options could be set: the next one, please.
             Some(Err(e)) if is_the_peers(&e) => {}

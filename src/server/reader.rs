@@ -93,6 +93,9 @@ impl Reader {
                 Some(Err(e)) => break gone(&e),
                 Some(Ok(())) => {}
             }
+            if self.is_quiet().await {
+                continue;
+            }
             let max = self.portion();
             let flow = BUFFER.with_borrow_mut(|buffer| match socket.try_read(&mut buffer[..max]) {
                 Ok(0) => Some(Flow::Close(cut())),
@@ -116,6 +119,9 @@ impl Reader {
         let close = loop {
             if let Some(close) = self.before_read().await {
                 break close;
+            }
+            if self.is_quiet().await {
+                continue;
             }
             let read = rt::race(async { Some(stream.read(&mut buffer).await) }, async {
                 conn.wake.wait().await;
@@ -142,12 +148,6 @@ impl Reader {
             if let Some(close) = self.conn.close_requested() {
                 return Some(close);
             }
-            if let Some(pause) = toll::quiet(&self.shared, &self.conn) {
-                self.conn.pulse.paused.store(true, Ordering::Relaxed);
-                rt::race(rt::sleep(pause), self.conn.wake.wait()).await;
-                self.conn.pulse.heard.store(self.shared.clock.now(), Ordering::Relaxed);
-                continue;
-            }
             let paused = self.conn.backlog() > CONTROL_CAP;
             self.conn.pulse.paused.store(paused, Ordering::Relaxed);
             if !paused && self.shared.commits.has_room() {
@@ -167,6 +167,15 @@ impl Reader {
                 self.conn.pulse.heard.store(self.shared.clock.now(), Ordering::Relaxed);
             }
         }
+    }
+
+    /// Whether nothing was to be read just now, for it was too much; then that time, or a part of it, is over.
+    async fn is_quiet(&self) -> bool {
+        let Some(pause) = toll::quiet(&self.shared, &self.conn) else { return false };
+        self.conn.pulse.paused.store(true, Ordering::Relaxed);
+        rt::race(rt::sleep(pause), self.conn.wake.wait()).await;
+        self.conn.pulse.heard.store(self.shared.clock.now(), Ordering::Relaxed);
+        true
     }
 
     fn portion(&self) -> usize {

@@ -55,7 +55,7 @@ pub(super) fn arrive(shared: &Shared, address: IpAddr) -> Result<(), Full> {
     let Some(tolls) = shared.tolls.as_ref().filter(|tolls| !tolls.limits.is_exempt(address)) else { return Ok(()) };
     let now = shared.clock.nanos();
     let meter = tolls.addresses.lock().of(address.into(), now);
-    if meter.of(What::Arrivals).take(tolls.limits.connections, now) { Ok(()) } else { Err(Full::Fast) }
+    if meter.of(What::Connections).take(tolls.limits.connections, now) { Ok(()) } else { Err(Full::Fast) }
 }
 
 /// A session has a connection: find what counts for it.
@@ -185,24 +185,17 @@ pub(super) fn spilled(shared: &Shared, conn: &Conn, bytes: usize) {
 
 /// So many frames were read.
 pub(super) fn frames(shared: &Shared, conn: &Conn, n: u64) {
-    let Some(counted) = Counted::new(shared, conn) else { return };
-    let (bucket, rate) = (counted.session.meter.of(What::Arrivals), counted.limits.frames);
-    bucket.charge(rate, counted.now, n);
-    if bucket.left(rate, counted.now) == 0 {
-        counted.be_quiet(bucket.wait(rate, counted.now, 1));
+    if let Some(counted) = Counted::new(shared, conn) {
+        counted.charge(What::Frames, n);
     }
 }
 
 /// How long nothing is to be read, if so.
 pub(super) fn quiet(shared: &Shared, conn: &Conn) -> Option<Duration> {
-    let until = conn.quiet_until.load(Ordering::Relaxed);
-    if until == 0 {
-        return None;
-    }
-    let left = until.saturating_sub(shared.clock.nanos());
-    if left == 0 {
-        conn.quiet_until.store(0, Ordering::Relaxed);
-        return None;
-    }
-    Some(Duration::from_nanos(left))
+    let counted = Counted::new(shared, conn)?;
+    let told = conn.quiet_until.load(Ordering::Relaxed).saturating_sub(counted.now);
+    // Many may wait for the same address: whoever comes first reads, the others look again.
+    let owed = if counted.left(What::Frames) == 0 { counted.wait(What::Frames, 1) } else { 0 };
+    let wait = told.max(owed);
+    (wait > 0).then(|| Duration::from_nanos(wait))
 }

@@ -6,6 +6,7 @@ mod support;
 
 mod crowd;
 mod descriptors;
+mod flood;
 mod hostile;
 mod stalled;
 

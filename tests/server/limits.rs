@@ -168,7 +168,7 @@ fn who_goes_on_though_told_to_wait_is_disconnected_with_the_reason() {
 
 #[test]
 fn who_sends_frames_faster_than_allowed_is_read_no_faster_and_told_nothing() {
-    let server = limited(|limits| limits.frames = Rate::per_second(1000, 100));
+    let server = limited(|limits| limits.session.frames = Rate::per_second(1000, 100));
     let mut ada = Wire::guest(server.addr, "ada");
     let begun = Instant::now();
     ada.raw(&to_frame(&Ping { nonce: 1 }).repeat(1000));
