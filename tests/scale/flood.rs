@@ -175,6 +175,9 @@ fn two_thousand_join(addr: SocketAddr, begin: &dyn Fn()) {
     }
 }
 
+/// Floods the server at an address, and calls what is to be done meanwhile.
+type Flood = fn(SocketAddr, &dyn Fn());
+
 #[test]
 fn fifty_people_notice_nothing_of_one_who_floods_of_five_hundred_and_of_two_thousand_who_join() {
     let _alone = alone();
@@ -191,7 +194,7 @@ fn fifty_people_notice_nothing_of_one_who_floods_of_five_hundred_and_of_two_thou
         std::thread::sleep(2 * EVERY);
         people.begin(1);
         std::thread::sleep(MEASURED);
-        let floods: [(&str, fn(SocketAddr, &dyn Fn())); 3] = [
+        let floods: [(&str, Flood); 3] = [
             ("one client that floods", one_client),
             ("five hundred that flood", five_hundred),
             ("two thousand that join", two_thousand_join),
