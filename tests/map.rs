@@ -13,11 +13,12 @@ const MAP: &[(&str, &[&str])] = &[
     ("room", &["id", "protocol"]),
     ("session", &["id", "text", "protocol", "room"]),
     ("rt", &[]),
+    ("auth", &["id", "limit"]),
     ("store", &["id", "protocol", "room"]),
     ("transport", &["protocol", "rt"]),
     ("handler", &["id", "protocol", "transport"]),
     ("trust", &["transport"]),
-    ("server", &["id", "text", "protocol", "limit", "room", "session", "rt", "store", "transport", "handler"]),
+    ("server", &["auth", "id", "text", "protocol", "limit", "room", "session", "rt", "store", "transport", "handler"]),
     ("testing", &["id", "protocol", "room", "store", "store_contract", "rt", "transport"]),
     ("client", &["id", "text", "protocol", "session", "rt", "transport", "trust"]),
 ];

@@ -46,6 +46,8 @@ macro_rules! messages {
 messages! {
     Hello Welcome Auth Challenge Authenticated Attach Attached Ping Pong ErrorReply Bye Credit
     Join Joined Leave Left Publish Ack Refused Deliver Skipped Progress Hold Seek
+    ChangePassword Done ListSessions SessionsPage EndSession DeleteAccount
+    ListRooms RoomsPage CreateRoom JoinWith Moderate ListBans BansPage Direct Block Whois Profile Away ListAudit AuditPage
     History HistoryEnd Search SearchPage Presence Members MembersPage Notice
 }
 

@@ -76,6 +76,18 @@ codes! {
     SESSION_EXPIRED = 207, "session_expired";
     /// Another connection goes on with this session.
     SESSION_REPLACED = 208, "session_replaced";
+    /// Too many logins have failed; try again later.
+    TOO_MANY_LOGINS = 220, "too_many_logins";
+    /// The server doesn't take new accounts, or not without a code.
+    REGISTRATION_CLOSED = 221, "registration_closed";
+    /// No secret may be sent over this connection: it isn't encrypted.
+    INSECURE = 222, "insecure";
+    /// The password can't be one: too short, or too long.
+    PASSWORD_INVALID = 223, "password_invalid";
+    /// Banned from the server.
+    BANNED = 224, "banned";
+    /// The session was ended by its owner, or with its account's password.
+    SESSION_REVOKED = 225, "session_revoked";
     /// There is no such room, or not for this client.
     NO_SUCH_ROOM = 300, "no_such_room";
     /// The name breaks the rules for rooms.
@@ -86,6 +98,26 @@ codes! {
     TOO_MANY_ROOMS = 303, "too_many_rooms";
     /// The application doesn't let this client into the room.
     JOIN_REFUSED = 304, "join_refused";
+    /// Put out of the room.
+    KICKED = 310, "kicked";
+    /// Banned from the room.
+    ROOM_BANNED = 311, "room_banned";
+    /// Only who is invited may come in.
+    INVITE_ONLY = 312, "invite_only";
+    /// The room's password is missing, or wrong.
+    ROOM_PASSWORD = 313, "room_password";
+    /// The room has as many members as it may.
+    ROOM_FULL = 314, "room_full";
+    /// One's role doesn't permit this.
+    NOT_PERMITTED = 315, "not_permitted";
+    /// There is a room of this name already.
+    ROOM_EXISTS = 316, "room_exists";
+    /// Nobody is known by this name or id.
+    NO_SUCH_PERSON = 317, "no_such_person";
+    /// One of the two has blocked the other.
+    BLOCKED = 318, "blocked";
+    /// The request is not one that can be done.
+    BAD_REQUEST = 319, "bad_request";
     /// The text is not UTF-8, holds characters that are not allowed, or has too many lines.
     TEXT_INVALID = 400, "text_invalid";
     /// The event is larger than the server takes.
@@ -104,6 +136,12 @@ codes! {
     EVENT_KIND_REFUSED = 407, "event_kind_refused";
     /// More than one may do in so short a time; try again when the answer says.
     RATE_LIMITED = 408, "rate_limited";
+    /// Muted in this room.
+    MUTED = 420, "muted";
+    /// Only moderators talk in this room.
+    ANNOUNCEMENT_ONLY = 421, "announcement_only";
+    /// Nobody talks in this room any more.
+    ARCHIVED = 422, "archived";
     /// Something went wrong inside the server; its log says what.
     INTERNAL = 500, "internal";
     /// The server is stopping.

@@ -8,6 +8,7 @@ use minicbor::{Decode, Encode};
 
 use super::code::Code;
 use super::frame::Class;
+pub use super::people::*;
 use crate::id::{Lineage, OutboxId, PrincipalId, RoomId, Seq, SessionId};
 
 /// A message's kind: the number in the header that says how to read the body.
@@ -69,6 +70,26 @@ messages! {
     HistoryEnd = 0x0202, BULK;
     Search = 0x0203;
     SearchPage = 0x0204, BULK;
+    ChangePassword = 0x0301;
+    Done = 0x0302;
+    ListSessions = 0x0303;
+    SessionsPage = 0x0304;
+    EndSession = 0x0305;
+    DeleteAccount = 0x0306;
+    ListRooms = 0x0310;
+    RoomsPage = 0x0311;
+    CreateRoom = 0x0312;
+    JoinWith = 0x0313;
+    Moderate = 0x0314;
+    ListBans = 0x0315;
+    BansPage = 0x0316;
+    Direct = 0x0320;
+    Block = 0x0321;
+    Whois = 0x0330;
+    Profile = 0x0331;
+    Away = 0x0332;
+    ListAudit = 0x0340;
+    AuditPage = 0x0341;
     Presence = 0x0501;
     Members = 0x0502;
     MembersPage = 0x0503;

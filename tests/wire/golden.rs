@@ -272,6 +272,97 @@ fn rows() -> Vec<Row> {
                 more: true,
             },
         ),
+        both("change password", ChangePassword { request: 8, old: "old".into(), new: "new".into() }),
+        both("done", Done { request: 8 }),
+        both("list sessions", ListSessions { request: 8 }),
+        both(
+            "sessions page",
+            SessionsPage {
+                request: 8,
+                sessions: vec![SessionEntry {
+                    session: SESSION,
+                    current: true,
+                    connected: true,
+                    address: Some("203.0.113.7:4711".into()),
+                    agent: "x".into(),
+                }],
+            },
+        ),
+        both("end session", EndSession { request: 8, session: SESSION }),
+        both("delete account", DeleteAccount { request: 8, password: "old".into() }),
+        both("list rooms", ListRooms { request: 8, after: None, limit: 100 }),
+        both("list rooms behind one", ListRooms { request: 8, after: Some("den".into()), limit: 100 }),
+        both(
+            "rooms page",
+            RoomsPage {
+                request: 8,
+                rooms: vec![RoomEntry { name: "den".into(), members: 3, settings: settings() }],
+                more: false,
+            },
+        ),
+        both(
+            "create room",
+            CreateRoom { request: 8, name: "den".into(), settings: settings(), password: Some("sesame".into()) },
+        ),
+        both("join with a password", JoinWith { request: 8, name: "den".into(), password: "sesame".into() }),
+        both("moderate", Moderate { text: Some("tea".into()), ..Moderate::new(8, ROOM, EventKind::TOPIC) }),
+        both(
+            "moderate with everything",
+            Moderate {
+                whom: Some(Whom::Name("spam*".into())),
+                text: Some("spam".into()),
+                for_ms: Some(60_000),
+                value: Some(2),
+                settings: Some(settings()),
+                password: Some("sesame".into()),
+                ..Moderate::new(8, ROOM, EventKind::BAN)
+            },
+        ),
+        both("list bans", ListBans { request: 8, room: ROOM }),
+        both(
+            "bans page",
+            BansPage {
+                request: 8,
+                bans: vec![BanEntry {
+                    whom: "203.0.113.0/24".into(),
+                    by: "ada".into(),
+                    reason: "spam".into(),
+                    until: Some(AT),
+                }],
+            },
+        ),
+        both("direct", Direct { request: 8, whom: Whom::Id(BOB) }),
+        both("block", Block { request: 8, whom: Whom::Name("bob".into()), blocked: true }),
+        both("whois", Whois { request: 8, whom: Whom::Name("bob".into()) }),
+        both(
+            "profile",
+            Profile {
+                request: 8,
+                person: person(BOB, "bob", 0),
+                online: false,
+                away: Some("at lunch".into()),
+                seen: Some(AT),
+                admin: true,
+            },
+        ),
+        both("away", Away { request: 8, text: Some("at lunch".into()) }),
+        both("list audit", ListAudit { request: 8, before: Some(300), limit: 100 }),
+        both(
+            "audit page",
+            AuditPage {
+                request: 8,
+                entries: vec![AuditEntry {
+                    n: 299,
+                    at: AT,
+                    by: "ada".into(),
+                    act: "kick".into(),
+                    room: "den".into(),
+                    whom: "bob".into(),
+                    text: "spam".into(),
+                }],
+                more: true,
+            },
+        ),
         both("notice", Notice { text: "we close".into(), at: AT }),
         // What other versions and other authors make of it.
         read("ping of a later version", Ping { nonce: 1 }),
@@ -295,6 +386,40 @@ fn rows() -> Vec<Row> {
             Authenticated { principal: ADA, kind: PrincipalKind::Other(77), alias: "ada".into() },
         ),
     ]
+}
+
+fn settings() -> RoomSettings {
+    RoomSettings {
+        topic: "tea".into(),
+        limit: Some(100),
+        announcement_only: true,
+        ..RoomSettings::new(RoomKind::Password)
+    }
+}
+
+/// The body of an event that tells a change in a room: the same for ever, like a frame.
+#[test]
+fn a_change_in_a_room_reads_as_it_was_written() {
+    let change = RoomChange {
+        whom: Some(person(BOB, "bob", 0)),
+        text: Some("spam".into()),
+        until: Some(AT),
+        value: Some(2),
+        settings: Some(settings()),
+        mask: Some("spam*".into()),
+    };
+    let hex = "8684".to_owned()
+        + "50"
+        + &"cd".repeat(16)
+        + "0163626f6200"
+        + "647370616d"
+        + "1b0000018bcfe5687b"
+        + "02"
+        + "8602637465611864f5f401"
+        + "657370616d2a";
+    let bytes = minicbor::to_vec(&change).unwrap();
+    assert_eq!(bytes.iter().map(|b| format!("{b:02x}")).collect::<String>(), hex);
+    assert_eq!(minicbor::decode::<RoomChange>(&bytes).unwrap(), change);
 }
 
 /// A `Deliver` that waits for credits.

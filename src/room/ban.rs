@@ -1,0 +1,156 @@
+//! Whom a ban is for: somebody, whoever shows a certain alias, or whoever comes from an address.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::id::{Alias, PrincipalId};
+
+/// Whom a ban is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BanTarget {
+    /// This one, under whatever alias; the one of the time is for reading.
+    Principal(PrincipalId, Alias),
+    /// Whoever's alias fits: `*` stands for any characters, `?` for one; letter case doesn't count.
+    Mask(String),
+    /// Whoever comes from there.
+    Address(AddressPrefix),
+}
+
+/// Addresses that begin alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AddressPrefix {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl AddressPrefix {
+    /// Read `203.0.113.7`, `203.0.113.0/24`, `2001:db8::/48`. An IPv6 address alone means its network of 64 bits, for
+    /// that is what one household or machine has.
+    pub fn parse(raw: &str) -> Option<Self> {
+        let (address, bits) = match raw.split_once('/') {
+            Some((address, bits)) => (address, Some(bits.parse().ok()?)),
+            None => (raw, None),
+        };
+        let address = address.parse::<IpAddr>().ok()?.to_canonical();
+        let (max, usual) = if address.is_ipv4() { (32, 32) } else { (128, 64) };
+        let bits = bits.unwrap_or(usual);
+        (bits <= max).then(|| Self { address: first(address, bits), bits })
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        address.is_ipv4() == self.address.is_ipv4() && first(address, self.bits) == self.address
+    }
+}
+
+fn first(address: IpAddr, bits: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(a) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
+            IpAddr::V4((u32::from(a) & mask).into())
+        }
+        IpAddr::V6(a) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
+            IpAddr::V6(Ipv6Addr::from(u128::from(a) & mask))
+        }
+    }
+}
+
+impl fmt::Display for AddressPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.bits)
+    }
+}
+
+impl fmt::Display for BanTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Principal(_, alias) => alias.fmt(f),
+            Self::Mask(mask) => mask.fmt(f),
+            Self::Address(prefix) => prefix.fmt(f),
+        }
+    }
+}
+
+impl BanTarget {
+    /// A mask or an address prefix; none for a name that is neither.
+    pub fn pattern(raw: &str) -> Option<Self> {
+        match AddressPrefix::parse(raw) {
+            Some(prefix) => Some(Self::Address(prefix)),
+            None => raw.contains(['*', '?']).then(|| Self::Mask(raw.to_lowercase())),
+        }
+    }
+
+    /// Whether the ban is for somebody.
+    pub fn fits(&self, principal: PrincipalId, alias: &Alias, address: Option<IpAddr>) -> bool {
+        match self {
+            Self::Principal(banned, _) => *banned == principal,
+            Self::Mask(mask) => {
+                let mask: Vec<char> = mask.chars().collect();
+                let alias: Vec<char> = alias.folded().chars().collect();
+                matches(&mask, &alias)
+            }
+            Self::Address(prefix) => address.is_some_and(|address| prefix.contains(address)),
+        }
+    }
+}
+
+/// Whether a mask fits a name, in time that is bounded by the product of their lengths.
+fn matches(mask: &[char], name: &[char]) -> bool {
+    let (mut m, mut n) = (0, 0);
+    // Where the last star was, and up to where it has taken characters.
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        if m < mask.len() && mask[m] == '*' {
+            star = Some((m, n));
+            m += 1;
+        } else if m < mask.len() && (mask[m] == '?' || mask[m] == name[n]) {
+            (m, n) = (m + 1, n + 1);
+        } else if let Some((at, taken)) = star {
+            star = Some((at, taken + 1));
+            (m, n) = (at + 1, taken + 1);
+        } else {
+            return false;
+        }
+    }
+    mask[m..].iter().all(|&c| c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fits(ban: &str, alias: &str, address: Option<&str>) -> bool {
+        let address = address.map(|address| address.parse().unwrap());
+        let ban = BanTarget::pattern(ban).unwrap();
+        ban.fits(PrincipalId::from_bytes([1; 16]), &Alias::parse(alias).unwrap(), address)
+    }
+
+    #[test]
+    fn a_mask_fits_whole_aliases_whatever_their_case() {
+        assert!(fits("Spam*", "SPAMMER", None) && fits("*", "x", None) && fits("a?c", "abc", None));
+        assert!(fits("*bot*", "robotic", None) && fits("a*b*c", "aXXbXbc", None));
+        assert!(!fits("spam*", "ispam", None) && !fits("a?c", "ac", None) && !fits("*bot", "bots", None));
+    }
+
+    #[test]
+    fn an_address_prefix_fits_addresses_that_begin_alike() {
+        assert!(fits("203.0.113.0/24", "x", Some("203.0.113.77")));
+        assert!(fits("203.0.113.7", "x", Some("::ffff:203.0.113.7")));
+        assert!(!fits("203.0.113.7", "x", Some("203.0.113.8")));
+        assert!(fits("2001:db8::1", "x", Some("2001:db8::2:3")) && !fits("2001:db8::1", "x", Some("2001:db8:0:1::1")));
+        assert!(fits("0.0.0.0/0", "x", Some("8.8.8.8")) && !fits("0.0.0.0/0", "x", Some("2001:db8::1")));
+        assert!(!fits("203.0.113.7", "x", None), "a stream has no address");
+        assert!(AddressPrefix::parse("1.2.3.4/33").is_none() && AddressPrefix::parse("ada").is_none());
+    }
+
+    #[test]
+    fn somebody_stays_banned_under_another_alias() {
+        let (ada, alias) = (PrincipalId::from_bytes([1; 16]), Alias::parse("ada").unwrap());
+        let ban = BanTarget::Principal(ada, alias.clone());
+        assert!(ban.fits(ada, &Alias::parse("bob").unwrap(), None));
+        assert!(!ban.fits(PrincipalId::from_bytes([2; 16]), &alias, None));
+        assert_eq!(ban.to_string(), "ada");
+    }
+}
