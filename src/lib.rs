@@ -23,11 +23,13 @@ pub use client::{
     Connector, Cursor, Event, Events, HistoryItem, HistoryPage, Receipt, ReceiptError, Reconnect, RequestError, Room,
     SearchHit, SearchPage, SendError, ServerInfo,
 };
-pub use handler::{Admission, Handler, Interests, Message, Peer, Verdict};
+pub use handler::{Admission, Handler, Interests, Message, Peer, Question, Ruling, Verdict};
 pub use id::{Alias, Lineage, OutboxId, PrincipalId, RoomId, RoomName, Seq, SessionId, Timestamp};
 pub use limit::{Limits, Network, NetworkError, Rate, Rates};
 pub use protocol::message::Place;
 pub use protocol::{Code, EventKind, PrincipalKind, SkipReason, Source};
+pub use room::{Action, Role};
 pub use server::{
-    BindError, Counters, HandleError, Page, Published, RoomInfo, Server, ServerBuilder, ServerHandle, SessionInfo,
+    AccountInfo, BindError, Counters, HandleError, Page, Published, Registration, RoomInfo, Server, ServerBuilder,
+    ServerHandle, SessionInfo,
 };

@@ -16,7 +16,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("auth", &["id", "limit"]),
     ("store", &["id", "protocol", "room"]),
     ("transport", &["protocol", "rt"]),
-    ("handler", &["id", "protocol", "transport"]),
+    ("handler", &["id", "protocol", "room", "transport"]),
     ("trust", &["transport"]),
     ("server", &["auth", "id", "text", "protocol", "limit", "room", "session", "rt", "store", "transport", "handler"]),
     ("testing", &["id", "protocol", "room", "store", "store_contract", "rt", "transport"]),

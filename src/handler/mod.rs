@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 
 use crate::id::{Alias, PrincipalId, RoomName, SessionId};
 use crate::protocol::{Code, PrincipalKind};
+use crate::room::Action;
 use crate::transport::Certificate;
 
 /// Decide and observe what happens on a server.
@@ -63,6 +64,14 @@ pub trait Handler: fmt::Debug + Send + Sync + 'static {
         async { Verdict::Deliver }
     }
 
+    /// Somebody wants to do something that needs a permission: set a topic, kick, ban, invite, … Called before it is
+    /// done; the server's own table has been asked already, and this may decide otherwise. (Joining and talking are
+    /// decided by [`join`](Self::join) and [`message`](Self::message).)
+    fn permission(&self, question: Question<'_>) -> impl Future<Output = Ruling> + Send {
+        let _ = question;
+        async { Ruling::AsUsual }
+    }
+
     /// Somebody left a room, or is about to be gone altogether.
     fn leave(&self, who: Peer<'_>, room: &RoomName) -> impl Future<Output = ()> + Send {
         let _ = (who, room);
@@ -109,6 +118,34 @@ pub struct Message<'a> {
     pub text: &'a str,
 }
 
+/// Something that somebody wants to do in a room.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Question<'a> {
+    /// Who wants to.
+    pub who: Peer<'a>,
+    /// Where.
+    pub room: &'a RoomName,
+    /// What.
+    pub action: Action,
+    /// To whom, if it is to somebody.
+    pub whom: Option<PrincipalId>,
+    /// What the server's own table says.
+    pub permitted: bool,
+}
+
+/// Whether somebody may do something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ruling {
+    /// As the server's own table says.
+    AsUsual,
+    /// Yes, whatever it says.
+    Allow,
+    /// No, for this reason, which they are told.
+    Refuse(String),
+}
+
 /// What becomes of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -137,6 +174,7 @@ pub struct Interests {
     pub(crate) connect: bool,
     pub(crate) join: bool,
     pub(crate) message: bool,
+    pub(crate) permission: bool,
     pub(crate) leave: bool,
     pub(crate) disconnect: bool,
 }
@@ -144,12 +182,12 @@ pub struct Interests {
 impl Interests {
     /// All of them.
     pub const fn all() -> Self {
-        Self { connect: true, join: true, message: true, leave: true, disconnect: true }
+        Self { connect: true, join: true, message: true, permission: true, leave: true, disconnect: true }
     }
 
     /// None of them; add those you implement.
     pub const fn none() -> Self {
-        Self { connect: false, join: false, message: false, leave: false, disconnect: false }
+        Self { connect: false, join: false, message: false, permission: false, leave: false, disconnect: false }
     }
 
     /// And [`Handler::connect`].
@@ -170,6 +208,12 @@ impl Interests {
         Self { message: true, ..self }
     }
 
+    /// And [`Handler::permission`].
+    #[must_use]
+    pub const fn permission(self) -> Self {
+        Self { permission: true, ..self }
+    }
+
     /// And [`Handler::leave`].
     #[must_use]
     pub const fn leave(self) -> Self {
@@ -188,6 +232,7 @@ pub(crate) trait DynHandler: fmt::Debug + Send + Sync {
     fn connect<'a>(&'a self, who: Peer<'a>) -> BoxFuture<'a, Admission>;
     fn join<'a>(&'a self, who: Peer<'a>, room: &'a RoomName) -> BoxFuture<'a, Admission>;
     fn message<'a>(&'a self, message: Message<'a>) -> BoxFuture<'a, Verdict>;
+    fn permission<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Ruling>;
     fn leave<'a>(&'a self, who: Peer<'a>, room: &'a RoomName) -> BoxFuture<'a, ()>;
     fn disconnect<'a>(&'a self, who: Peer<'a>, reason: Code) -> BoxFuture<'a, ()>;
 }
@@ -203,6 +248,10 @@ impl<H: Handler> DynHandler for H {
 
     fn message<'a>(&'a self, message: Message<'a>) -> BoxFuture<'a, Verdict> {
         Box::pin(Handler::message(self, message))
+    }
+
+    fn permission<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Ruling> {
+        Box::pin(Handler::permission(self, question))
     }
 
     fn leave<'a>(&'a self, who: Peer<'a>, room: &'a RoomName) -> BoxFuture<'a, ()> {

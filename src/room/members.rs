@@ -44,6 +44,16 @@ impl<M> Members<M> {
         self.sessions(principal).next().is_some()
     }
 
+    /// The members that a principal's sessions are.
+    pub(crate) fn of(&self, principal: PrincipalId) -> impl Iterator<Item = &Arc<M>> {
+        self.sessions(principal)
+    }
+
+    /// Every member.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<M>> {
+        self.map.values()
+    }
+
     fn sessions(&self, principal: PrincipalId) -> impl Iterator<Item = &Arc<M>> {
         let (low, high) = (SessionId::from_bytes([0; 16]), SessionId::from_bytes([0xff; 16]));
         self.map.range((principal, low)..=(principal, high)).map(|(_, member)| member)

@@ -6,6 +6,8 @@ use std::sync::atomic::Ordering;
 
 use super::conn::{Close, Conn};
 use super::guard;
+use super::house::{Who, Why};
+use super::membership;
 use super::reader::Reader;
 use super::rooms::Member;
 use super::session::{self, Session, Token};
@@ -17,8 +19,8 @@ use crate::protocol::Code;
 use crate::protocol::message::{
     Attached, Authenticated, Cursor, ErrorReply, Joined, Left, PrincipalKind, SkipReason, Skipped,
 };
-use crate::room::Author;
-use crate::store::{Change, Snapshot};
+use crate::room::{Author, Role};
+use crate::store::{BanRecord, Change, Snapshot};
 
 /// Keeps a connection in the server's list; takes everything of it away when dropped, even if its task was cut.
 #[derive(Debug)]
@@ -65,22 +67,61 @@ fn give_up(shared: &Shared, session: &Arc<Session>, resuming: bool) {
 
 /// Let a guest in, or tell it why not.
 pub(super) async fn guest(reader: &mut Reader, wish: Option<Alias>) -> Result<(), Close> {
-    let (shared, conn) = (Arc::clone(&reader.shared), Arc::clone(&reader.conn));
+    let config = &reader.shared.config;
+    if !config.guests || config.join_password.is_some() {
+        let text = if config.guests {
+            "this server has a password: send it too"
+        } else {
+            "this server takes no guests: log in"
+        };
+        return refuse(reader, Code::MECHANISM_UNSUPPORTED, text.to_owned(), None);
+    }
+    guest_in(reader, wish).await
+}
+
+/// Let a guest in who may come in.
+pub(super) async fn guest_in(reader: &mut Reader, wish: Option<Alias>) -> Result<(), Close> {
+    let shared = Arc::clone(&reader.shared);
     let author = |alias| Author { principal: PrincipalId::random(), kind: PrincipalKind::Guest, alias };
-    let session = match shared.sessions.claim(wish.as_ref(), |alias| Session::new(Arc::new(author(alias)))) {
-        Ok(session) => session,
+    let reserved = |skeleton: &str| shared.people.is_reserved(skeleton);
+    let claimed = shared.sessions.claim(wish.as_ref(), reserved, |alias| Session::new(Arc::new(author(alias))));
+    match claimed {
+        Ok(session) => checked(reader, session).await,
         Err(free) => {
             let wish = wish.as_ref().map_or("asked for", |wish| wish.as_str());
             let text = format!("the alias {wish} is in use; {free} is free");
-            return refuse(reader, Code::ALIAS_IN_USE, text, Some(free.to_string()));
+            refuse(reader, Code::ALIAS_IN_USE, text, Some(free.to_string()))
         }
+    }
+}
+
+/// Begin a new session, unless somebody is against it.
+pub(super) async fn checked(reader: &mut Reader, session: Arc<Session>) -> Result<(), Close> {
+    let (shared, conn) = (Arc::clone(&reader.shared), Arc::clone(&reader.conn));
+    let allowed = match off_the_server(&shared, &conn, &session) {
+        Ok(()) => ask(&shared, &conn, &session, &reader.agent).await,
+        Err(close) => Err(close),
     };
-    if let Err(close) = ask(&shared, &conn, &session, &reader.agent).await {
+    if let Err(close) = allowed {
         shared.sessions.release(&session);
         return Err(close);
     }
     admit(reader, session, false);
     Ok(())
+}
+
+/// Whether somebody is banned from the server.
+fn off_the_server(shared: &Shared, conn: &Conn, session: &Session) -> Result<(), Close> {
+    match shared.people.ban_of(&session.author, conn.address.map(|a| a.ip()), Clock::timestamp()) {
+        Some(ban) => Err(Close::error(Code::BANNED, banned(&ban))),
+        None => Ok(()),
+    }
+}
+
+/// What somebody is told who is banned.
+pub(super) fn banned(ban: &BanRecord) -> String {
+    let reason = if ban.reason.is_empty() { "no reason given" } else { &ban.reason };
+    format!("you are banned from this server: {}", crate::text::display_line(reason))
 }
 
 /// Let somebody in who comes back with a token, or tell them to begin anew.
@@ -91,7 +132,11 @@ pub(super) async fn token(reader: &mut Reader, token: Vec<u8>) -> Result<(), Clo
         return refuse(reader, Code::SESSION_EXPIRED, text, None);
     };
     // Whoever comes back is asked about like whoever comes.
-    if let Err(close) = ask(&shared, &conn, &session, &reader.agent).await {
+    let allowed = match off_the_server(&shared, &conn, &session) {
+        Ok(()) => ask(&shared, &conn, &session, &reader.agent).await,
+        Err(close) => Err(close),
+    };
+    if let Err(close) = allowed {
         if close.retry_after_ms.is_none() {
             end(&shared, &session, &close).await;
         }
@@ -104,17 +149,29 @@ pub(super) async fn token(reader: &mut Reader, token: Vec<u8>) -> Result<(), Clo
 fn admit(reader: &mut Reader, session: Arc<Session>, resuming: bool) {
     let Some(handshake) = &mut reader.handshake else { return };
     handshake.admitted();
+    reader.exchange = Vec::new();
     let Author { principal, kind, alias } = &*session.author;
     reader.conn.queue(&Authenticated { principal: *principal, kind: *kind, alias: alias.to_string() });
     reader.conn.identify(session, std::mem::take(&mut reader.agent), resuming);
 }
 
 /// Tell a client that it isn't in, and that it may try another way, unless it has tried too often.
-fn refuse(reader: &mut Reader, code: Code, text: String, suggestion: Option<String>) -> Result<(), Close> {
+pub(super) fn refuse(reader: &mut Reader, code: Code, text: String, suggestion: Option<String>) -> Result<(), Close> {
+    refuse_for(reader, code, text, suggestion, None)
+}
+
+/// The same, with a time after which trying again may help.
+pub(super) fn refuse_for(
+    reader: &mut Reader,
+    code: Code,
+    text: String,
+    suggestion: Option<String>,
+    retry_after_ms: Option<u32>,
+) -> Result<(), Close> {
     let Some(handshake) = &mut reader.handshake else { return Ok(()) };
     let fatal = !handshake.refused();
-    let (request, retry_after_ms) = (None, None);
-    reader.conn.queue(&ErrorReply { code, text: text.clone(), request, fatal, retry_after_ms, suggestion });
+    reader.exchange = Vec::new();
+    reader.conn.queue(&ErrorReply { code, text: text.clone(), request: None, fatal, retry_after_ms, suggestion });
     if fatal { Err(Close::gone(code, text)) } else { Ok(()) }
 }
 
@@ -192,11 +249,14 @@ pub(super) async fn attach(reader: &mut Reader, token: Option<Vec<u8>>, cursors:
         session.sit(Some(&conn));
         drop(moving);
         tracing::info!(session = %session.id, connection = conn.id, address, alias, "session goes on");
+        // Its account may have become a member elsewhere meanwhile.
+        membership::come_back(&shared, &conn, session);
         members.iter().for_each(|member| conn.deliver_marked(&shared, member));
     } else {
         session.sit(Some(&conn));
         drop(moving);
         tracing::info!(session = %session.id, connection = conn.id, address, alias, "session began");
+        membership::come_back(&shared, &conn, session);
     }
     Ok(())
 }
@@ -208,6 +268,19 @@ fn resume(shared: &Arc<Shared>, conn: &Arc<Conn>, session: &Arc<Session>, cursor
     let before = session.rooms.lock().clone();
     let mut members = Vec::with_capacity(before.len());
     for old in &before {
+        let who = Who {
+            author: &session.author,
+            address: conn.address.map(|a| a.ip()),
+            admin: shared.people.is_admin(session.author.principal),
+            here: true,
+        };
+        // An address may be banned that it did not come from before.
+        if old.room.lock().house.role(who, Clock::timestamp()) == Role::Banned {
+            membership::take_out(shared, old, Why::Out);
+            let (room, text) = (old.room.id, "you are banned from this room".to_owned());
+            conn.queue(&Left { request: 0, room, code: Code::ROOM_BANNED, text });
+            continue;
+        }
         let told = cursors.iter().find(|cursor| cursor.room == old.room.id);
         let place = |head: Seq| match told {
             Some(cursor) if cursor.lineage == lineage && cursor.seq <= head => cursor.seq,
@@ -216,10 +289,10 @@ fn resume(shared: &Arc<Shared>, conn: &Arc<Conn>, session: &Arc<Session>, cursor
             Some(_) => head,
         };
         let fits = |head: Seq| told.is_none_or(|cursor| cursor.lineage == lineage && cursor.seq <= head);
-        let seated = old.room.reseat(old, conn, place, |entered| {
+        let seated = old.room.reseat(old, conn, place, |entered, state| {
             let latest = entered.head;
             let cursor = entered.member.cursor();
-            let (room, name) = (old.room.id, old.room.name.to_string());
+            let (room, name) = (old.room.id, old.room.label_in(state, session.author.principal));
             let (presence, count) = (entered.presence, entered.count as u32);
             // More than is sent by itself: the older part is left out, and can be read as history.
             let start = Seq::new(cursor.get().max(latest.get().saturating_sub(shared.config.max_replay)));
@@ -254,7 +327,10 @@ pub(super) fn lose(shared: &Arc<Shared>, session: &Arc<Session>, conn: &Arc<Conn
     session.sit(None);
     let members = session.rooms.lock().clone();
     let away: Vec<_> = members.iter().map(|member| member.room.unseat(member, &shared.nobody)).collect();
-    away.iter().for_each(|member| shared.keep(Change::PutMember(member.record())));
+    away.iter().for_each(|member| {
+        shared.keep(Change::PutMember(member.record()));
+        member.room.note_read(member).into_iter().for_each(|change| shared.keep(change));
+    });
     *session.rooms.lock() = away;
     shared.sessions.lose(session, shared.clock.tick() + shared.config.grace.as_millis() as u64)
 }
@@ -291,12 +367,27 @@ pub(super) async fn end(shared: &Arc<Shared>, session: &Arc<Session>, close: &Cl
         (conn, std::mem::take(&mut *session.rooms.lock()))
     };
     for member in &rooms {
-        super::membership::take_out(shared, member);
+        membership::take_out(shared, member, Why::Ended);
+        if member.room.pair.is_some() && session.author.kind == PrincipalKind::Guest {
+            // Nobody can come back as this guest: its directs are over.
+            membership::close(shared, &member.room, "the guest whose direct this was is gone");
+        }
+    }
+    if session.author.kind == PrincipalKind::Account {
+        let seen = Clock::timestamp();
+        shared
+            .people
+            .change(session.author.principal, |account| account.seen = seen)
+            .into_iter()
+            .for_each(|change| shared.keep(change));
     }
     if session.tokens().next().is_some() {
         shared.keep(Change::DropSession(session.id));
     }
     shared.sessions.release(session);
+    if shared.sessions.of(session.author.principal).is_empty() {
+        shared.people.set_away(session.author.principal, None);
+    }
     let alias = session.author.alias.as_str();
     let address = conn.as_ref().and_then(|conn| conn.address);
     let from = address.map(|address| address.to_string());
@@ -333,17 +424,44 @@ pub(super) fn expire(shared: &Arc<Shared>, now: u64) {
     }
 }
 
-/// Put back what the store has kept: rooms, sessions that wait for a connection, and who is where.
+/// Put back what the store has kept: people, rooms, sessions that wait for a connection, and who is where.
 pub(super) fn restore(shared: &Arc<Shared>, snapshot: Snapshot) {
-    let rooms: HashMap<_, _> =
-        snapshot.rooms.iter().map(|(record, extent)| (record.id, shared.rooms.restore(record, extent.head))).collect();
+    let Snapshot { accounts, standings, bans, blocks, codes, .. } = snapshot;
+    shared.people.restore(accounts, &standings, &bans, blocks, codes);
+    let settings: HashMap<_, _> = snapshot.settings.iter().map(|settings| (settings.room, settings)).collect();
+    let rooms: HashMap<_, _> = snapshot
+        .rooms
+        .iter()
+        .map(|(record, extent)| {
+            (record.id, shared.rooms.restore(record, extent.head, settings.get(&record.id).copied()))
+        })
+        .collect();
+    for standing in standings {
+        if let Some(room) = rooms.get(&standing.room) {
+            room.lock().house.put(standing);
+        }
+    }
+    for ban in bans {
+        if let Some(room) = ban.room.and_then(|room| rooms.get(&room)) {
+            room.lock().house.bans.push(ban);
+        }
+    }
+    for room in rooms.values() {
+        if let Some((a, b)) = room.pair {
+            let mut state = room.lock();
+            state.house.blocked = shared.people.are_apart(a, b);
+            state.house.changed();
+        }
+    }
     let until = shared.clock.tick() + shared.config.grace.as_millis() as u64;
     let mut sessions = HashMap::new();
     for record in snapshot.sessions {
         let author = Author { principal: record.principal, kind: record.kind, alias: record.alias };
         let session = Session::restored(record.id, Arc::new(author), Some(record.token), record.previous);
         let session = Arc::new(session);
-        if shared.keeps_sessions() && shared.sessions.restore(&session) {
+        // A deleted account's sessions have ended with it.
+        let known = record.kind != PrincipalKind::Account || shared.people.account(record.principal).is_some();
+        if known && shared.keeps_sessions() && shared.sessions.restore(&session) {
             shared.sessions.lose(&session, until);
             sessions.insert(record.id, session);
         } else {

@@ -10,11 +10,15 @@ use super::attach;
 use super::committer::{self, CommitQueue};
 use super::conn::{Conn, Link};
 use super::flusher::{self, FlushQueue};
+use super::login::{Login, Registration};
+use super::people::People;
 use super::registry::Sessions;
 use super::rooms::Rooms;
+use super::session;
 use super::shared::{Clock, Counts, Shared, Stop};
 use super::sweeper;
 use super::toll::Tolls;
+use crate::auth::{Authenticator, DynAuthenticator, password};
 use crate::handler::{DynHandler, Handler, Interests};
 use crate::id::{Alias, PrincipalId, RoomName};
 use crate::limit::Limits;
@@ -22,7 +26,7 @@ use crate::protocol::PrincipalKind;
 use crate::room::Author;
 use crate::rt::{self, Listener, Signal, TaskGroup};
 use crate::session::handshake::EVENT_OVERHEAD;
-use crate::store::{DynLog, Log, MemoryStore, Retention, StoreError};
+use crate::store::{DynLog, Log, MemoryStore, Retention, StoreError, TokenHash};
 use crate::text;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{Handshakes, Identity};
@@ -41,6 +45,11 @@ pub(super) struct Config {
     pub(super) grace: Duration,
     pub(super) max_replay: u64,
     pub(super) retention: Retention,
+    pub(super) guests: bool,
+    /// The server's password, as a hash.
+    pub(super) join_password: Option<TokenHash>,
+    pub(super) registration: Registration,
+    pub(super) plaintext_passwords: bool,
 }
 
 /// Settings of a [`Server`], begun by [`Server::builder`].
@@ -52,6 +61,7 @@ pub(super) struct Config {
 pub struct ServerBuilder {
     config: Config,
     handler: Option<Arc<dyn DynHandler>>,
+    authenticator: Option<Arc<dyn DynAuthenticator>>,
     interests: Interests,
     store: Option<Arc<dyn DynLog>>,
     max_connections: usize,
@@ -82,7 +92,12 @@ impl Default for ServerBuilder {
                 grace: Duration::from_secs(60),
                 max_replay: 100_000,
                 retention: Retention::ALL,
+                guests: true,
+                join_password: None,
+                registration: Registration::Closed,
+                plaintext_passwords: false,
             },
+            authenticator: None,
             handler: None,
             interests: Interests::none(),
             store: None,
@@ -113,6 +128,39 @@ impl ServerBuilder {
     pub fn handler(mut self, handler: impl Handler) -> Self {
         self.interests = handler.interests();
         self.handler = Some(Arc::new(handler));
+        self
+    }
+
+    /// The application's own way to tell who somebody is. Default: none; accounts are the server's own.
+    pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
+        self.authenticator = Some(Arc::new(authenticator));
+        self
+    }
+
+    /// Whether people may come in without an account. Default: yes.
+    pub fn guests(mut self, guests: bool) -> Self {
+        self.config.guests = guests;
+        self
+    }
+
+    /// A password that guests, and those who make an account, have to know. Default: none. It is checked like a key, not
+    /// like an account's password: choose a long one.
+    pub fn join_password(mut self, password: impl AsRef<str>) -> Self {
+        self.config.join_password = Some(session::hash(password.as_ref().as_bytes()));
+        self
+    }
+
+    /// Who may make an account. Default: [`Registration::Closed`]. Accounts last as long as the
+    /// [`store`](Self::store) does: without one, until the server ends.
+    pub fn registration(mut self, registration: Registration) -> Self {
+        self.config.registration = registration;
+        self
+    }
+
+    /// Take passwords over unencrypted connections from anywhere: whoever is on the way can read them. Default: from
+    /// this machine only.
+    pub fn plaintext_passwords(mut self, allowed: bool) -> Self {
+        self.config.plaintext_passwords = allowed;
         self
     }
 
@@ -325,6 +373,9 @@ impl ServerBuilder {
         let shared = Arc::new(Shared {
             store,
             handler: self.handler,
+            authenticator: self.authenticator,
+            people: People::default(),
+            login: Login::new(),
             interests: self.interests,
             rooms: Rooms::new(self.max_rooms, self.tail_bytes),
             sessions: Sessions::new(self.max_connections, self.max_connections_per_address),
@@ -347,8 +398,11 @@ impl ServerBuilder {
         attach::restore(&shared, snapshot);
         if let Some(name) = &shared.config.default_room {
             // A permanent room is made whatever the limit is.
-            let _ = shared.rooms.open(name, true, Clock::timestamp(), |change| shared.keep(change));
+            let keep = |change| shared.keep(change);
+            let _ = shared.rooms.open(name, true, Clock::timestamp(), keep, |_, _| Vec::new());
         }
+        // A thread of its own for 50 ms, so that the first login takes as long as any other.
+        shared.engine.spawn(rt::spawn_blocking(password::prepare));
         shared.engine.spawn(committer::run(Arc::clone(&shared)));
         shared.engine.spawn(sweeper::run(Arc::clone(&shared)));
         if shared.config.retention != Retention::ALL {

@@ -8,11 +8,12 @@ use futures::channel::oneshot;
 use parking_lot::Mutex;
 
 use super::conn::Conn;
-use super::rooms::{Member, Room};
+use super::house::Who;
+use super::rooms::{Member, Room, State};
 use super::shared::{Clock, Shared};
 use crate::id::{OutboxId, RoomId, Seq, Timestamp};
 use crate::protocol::Code;
-use crate::protocol::message::{Ack, Body, Refused};
+use crate::protocol::message::{Ack, Body, EventKind, Refused};
 use crate::room::{Author, Batch, Epoch, NewBatch, PublishId, Run, Taken};
 use crate::rt::{self, Gate, Signal};
 use crate::store::{Change, Commit, StoreError, StoreErrorKind};
@@ -49,6 +50,47 @@ pub(super) enum Submission {
     },
     /// Something to keep besides events; who waits for that is told once it is kept, and never otherwise.
     Record(Change, Option<oneshot::Sender<()>>),
+    /// Something to keep besides events, and somebody waits until it is.
+    Sure {
+        changes: Vec<Change>,
+        done: oneshot::Sender<Result<(), StoreError>>,
+    },
+    Act(Act),
+}
+
+/// A change in a room, which becomes an event of it. It is decided when its turn comes, behind everything that was
+/// submitted before, kept in one commit with its event, and only then done.
+pub(super) struct Act {
+    pub(super) room: Arc<Room>,
+    pub(super) author: Arc<Author>,
+    pub(super) decide: Decide,
+    pub(super) done: oneshot::Sender<Result<(), NotDone>>,
+}
+
+pub(super) type Decide = Box<dyn FnOnce(&mut State) -> Result<Decided, NotDone> + Send>;
+
+/// What an act comes to.
+pub(super) struct Decided {
+    pub(super) event: (EventKind, Vec<u8>),
+    /// Kept together with the event.
+    pub(super) changes: Vec<Change>,
+    /// What becomes different in memory once it is kept, under the room's lock …
+    pub(super) apply: Box<dyn FnOnce(&Room, &mut State) + Send>,
+    /// … and what is done then.
+    pub(super) then: Option<Box<dyn FnOnce(&Arc<Shared>, &Arc<Room>) + Send>>,
+}
+
+/// Why an act wasn't done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NotDone {
+    pub(super) code: Code,
+    pub(super) text: String,
+}
+
+impl std::fmt::Debug for Act {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Act").field("room", &self.room.name).field("author", &self.author).finish_non_exhaustive()
+    }
 }
 
 /// A session's publish, its number reserved.
@@ -117,7 +159,7 @@ impl Submission {
                 Self::Publish(Publish { what: What::Append(run) | What::Replace(run), .. }) => {
                     run.bytes() + 8 * run.len()
                 }
-                Self::Publish(_) | Self::Record(..) => 0,
+                Self::Publish(_) | Self::Record(..) | Self::Sure { .. } | Self::Act(_) => 0,
             }
     }
 }
@@ -138,11 +180,19 @@ pub(super) async fn run(shared: Arc<Shared>) {
             // A room's end comes behind what was said in it.
             if matches!(
                 &submission,
-                Submission::Publish(Publish { expected: Some(_), .. }) | Submission::Record(Change::DropRoom(_), _)
+                Submission::Publish(Publish { expected: Some(_), .. })
+                    | Submission::Record(Change::DropRoom(_), _)
+                    | Submission::Sure { .. }
+                    | Submission::Act(_)
             ) {
                 batch.commit(&shared).await;
             }
+            // What comes behind an act meets what it has changed.
+            let alone = matches!(&submission, Submission::Sure { .. } | Submission::Act(_));
             batch.add(submission, &shared.app);
+            if alone {
+                batch.commit(&shared).await;
+            }
         }
         batch.commit(&shared).await;
         queue.release(bytes, count);
@@ -159,9 +209,31 @@ struct Pending {
 }
 
 enum Entry {
-    Publish { publish: Publish, count: u64, replaced: Option<Body> },
-    Refuse { publish: Publish, code: Code, text: String },
-    App { room: Arc<Room>, done: oneshot::Sender<Result<Arc<Batch>, StoreError>> },
+    Publish {
+        publish: Publish,
+        count: u64,
+        replaced: Option<Body>,
+    },
+    Refuse {
+        publish: Publish,
+        code: Code,
+        text: String,
+    },
+    App {
+        room: Arc<Room>,
+        done: oneshot::Sender<Result<Arc<Batch>, StoreError>>,
+    },
+    Sure {
+        changes: Vec<Change>,
+        done: oneshot::Sender<Result<(), StoreError>>,
+    },
+    Act {
+        room: Arc<Room>,
+        changes: Vec<Change>,
+        apply: Box<dyn FnOnce(&Room, &mut State) + Send>,
+        then: Option<Box<dyn FnOnce(&Arc<Shared>, &Arc<Room>) + Send>>,
+        done: oneshot::Sender<Result<(), NotDone>>,
+    },
 }
 
 impl Pending {
@@ -170,6 +242,26 @@ impl Pending {
             Submission::Record(change, done) => {
                 self.changes.push(change);
                 self.waiting.extend(done);
+            }
+            Submission::Sure { changes, done } => self.entries.push(Entry::Sure { changes, done }),
+            Submission::Act(Act { room, author, decide, done }) => {
+                let mut state = room.lock();
+                let decided = if state.has_ended() {
+                    Err(NotDone { code: Code::NO_SUCH_ROOM, text: "the room has ended meanwhile".into() })
+                } else {
+                    decide(&mut state)
+                };
+                drop(state);
+                match decided {
+                    Ok(Decided { event: (kind, body), changes, apply, then }) => {
+                        let mut events = Run::default();
+                        events.push(kind, &body);
+                        // Without an origin: whoever did it is shown it too, and has no hole where it is.
+                        self.batches.push(NewBatch { room: room.id, author, origin: None, publish: None, events });
+                        self.entries.push(Entry::Act { room, changes, apply, then, done });
+                    }
+                    Err(e) => drop(done.send(Err(e))),
+                }
             }
             Submission::App { room, events, done } => {
                 self.entries.push(Entry::App { room: Arc::clone(&room), done });
@@ -208,10 +300,16 @@ impl Pending {
             return;
         }
         let Pending { mut changes, waiting, batches, entries } = std::mem::take(self);
-        let (batches, entries) = admit(batches, entries);
-        changes.extend(entries.iter().filter_map(used));
+        let (batches, entries) = admit(shared, batches, entries);
+        let mut given: Vec<Change> = entries.iter().filter_map(used).collect();
+        for entry in &entries {
+            if let Entry::Sure { changes, .. } | Entry::Act { changes, .. } = entry {
+                given.extend(changes.iter().cloned());
+            }
+        }
         let records = changes.iter().any(|change| !matches!(change, Change::Used { .. }));
         let retry = if records { changes.clone() } else { Vec::new() };
+        changes.extend(given);
         let appended = if batches.is_empty() && changes.is_empty() {
             Ok(Vec::new())
         } else {
@@ -244,7 +342,7 @@ fn used(entry: &Entry) -> Option<Change> {
 
 /// The right to speak is checked once more: what is stale, or of somebody who has left, is dropped; a precondition
 /// that doesn't hold is refused.
-fn admit(batches: Vec<NewBatch>, entries: Vec<Entry>) -> (Vec<NewBatch>, Vec<Entry>) {
+fn admit(shared: &Shared, batches: Vec<NewBatch>, entries: Vec<Entry>) -> (Vec<NewBatch>, Vec<Entry>) {
     let mut kept = (Vec::with_capacity(batches.len()), Vec::with_capacity(entries.len()));
     let mut batches = batches.into_iter();
     for entry in entries {
@@ -258,6 +356,11 @@ fn admit(batches: Vec<NewBatch>, entries: Vec<Entry>) -> (Vec<NewBatch>, Vec<Ent
                     kept.0.extend(batch);
                     kept.1.push(Entry::App { room, done });
                 }
+            }
+            Entry::Sure { .. } => kept.1.push(entry),
+            Entry::Act { .. } => {
+                kept.0.extend(batches.next());
+                kept.1.push(entry);
             }
             Entry::Refuse { publish, code, text } => {
                 let (epoch, outbox) = (publish.epoch, publish.outbox);
@@ -273,9 +376,13 @@ fn admit(batches: Vec<NewBatch>, entries: Vec<Entry>) -> (Vec<NewBatch>, Vec<Ent
                 let state = member.room.lock();
                 let holds = state.publishers.holds(publish.outbox, publish.epoch);
                 let head = state.tail.head();
+                let speaks = may_speak(shared, member, &state);
                 drop(state);
                 if member.has_left() || !holds {
                     settle(&member.conn);
+                } else if let Err(code) = speaks {
+                    let text = super::moderation::words(code).to_owned();
+                    kept.1.push(Entry::Refuse { publish, code, text });
                 } else if publish.expected.is_some_and(|expected| expected != head) {
                     let text = format!("the room's last event is {head} by now: read it and decide again");
                     kept.1.push(Entry::Refuse { publish, code: Code::PRECONDITION_FAILED, text });
@@ -287,6 +394,15 @@ fn admit(batches: Vec<NewBatch>, entries: Vec<Entry>) -> (Vec<NewBatch>, Vec<Ent
         }
     }
     kept
+}
+
+fn may_speak(shared: &Shared, member: &Member, state: &State) -> Result<(), Code> {
+    if !state.house.is_restricted() {
+        return Ok(());
+    }
+    let author = &member.session.author;
+    let (address, admin) = (member.conn.address.map(|a| a.ip()), shared.people.is_admin(author.principal));
+    state.house.may_speak(Who { author, address, admin, here: true }, Clock::timestamp())
 }
 
 fn tell(shared: &Arc<Shared>, entries: Vec<Entry>, appended: Vec<Arc<Batch>>) {
@@ -319,6 +435,20 @@ fn tell(shared: &Arc<Shared>, entries: Vec<Entry>, appended: Vec<Arc<Batch>>) {
                 }
                 room
             }
+            Entry::Sure { done, .. } => {
+                let _ = done.send(Ok(()));
+                continue;
+            }
+            Entry::Act { room, apply, then, done, .. } => {
+                let Some(batch) = appended.next() else { continue };
+                let mut state = room.lock();
+                apply(&room, &mut state);
+                state.tail.push(batch);
+                drop(state);
+                then.into_iter().for_each(|then| then(shared, &room));
+                let _ = done.send(Ok(()));
+                room
+            }
             Entry::App { room, done } => {
                 let Some(batch) = appended.next() else { continue };
                 room.lock().tail.push(Arc::clone(&batch));
@@ -339,6 +469,11 @@ fn refuse_all(shared: &Arc<Shared>, entries: Vec<Entry>, e: &StoreError) {
     for entry in entries {
         match entry {
             Entry::App { done, .. } => drop(done.send(Err(e.clone()))),
+            Entry::Sure { done, .. } => drop(done.send(Err(e.clone()))),
+            Entry::Act { done, .. } => {
+                let text = "the server can't keep this at the moment; try again".into();
+                let _ = done.send(Err(NotDone { code: Code::STORE_FAILED, text }));
+            }
             Entry::Refuse { publish, .. } | Entry::Publish { publish, .. } => {
                 let member = &publish.member;
                 let mut state = member.room.lock();

@@ -5,19 +5,22 @@ use std::sync::Arc;
 use super::attach;
 use super::conn::{Close, Farewell};
 use super::history;
+use super::login;
 use super::membership;
+use super::moderation;
 use super::publish::{self, Judging, Slow};
 use super::reader::Reader;
+use super::requests::{self, Ask};
 use super::toll;
 use crate::id::Alias;
 use crate::limit::What;
 use crate::protocol::frame::{Class, FLAG_REQUIRED, Frame};
 use crate::protocol::message::{
-    Bye, Credit, Cursor, ErrorReply, History, Hold, Join, Kind, Leave, Members, MembersPage, Ping, Pong, Progress,
-    Seek, Welcome,
+    Bye, CreateRoom, Credit, Cursor, ErrorReply, History, Hold, Join, JoinWith, Kind, Leave, Members, MembersPage,
+    Moderate, Ping, Pong, Progress, Secret, Seek, Welcome,
 };
 use crate::protocol::{self, Code, DecodeError, Message, VERSION};
-use crate::session::handshake::Step;
+use crate::session::handshake::{Hidden, Step};
 
 /// Members on one page, at most.
 const MAX_PAGE: u32 = 100;
@@ -36,12 +39,16 @@ pub(super) enum Flow {
 #[derive(Debug)]
 pub(super) enum Work {
     Guest(Option<Alias>),
-    Token(Vec<u8>),
+    Auth(String, Hidden),
+    Token(Hidden),
     Attach {
-        token: Option<Vec<u8>>,
+        token: Option<Hidden>,
         cursors: Vec<Cursor>,
     },
-    Join(Join),
+    Join(Join, Option<Secret>),
+    Create(CreateRoom),
+    Moderate(Box<Moderate>),
+    Ask(Ask),
     Leave(Leave),
     Judge(Judging),
     /// A publish whose numbers the store has to be asked about.
@@ -58,7 +65,24 @@ const TABLE: &[(Kind, Run)] = &[
     (Kind::Bye, bye),
     (Kind::Credit, credit),
     (Kind::ErrorReply, error),
-    (Kind::Join, |_, body| Ok(Flow::Work(Work::Join(protocol::decode(body)?)))),
+    (Kind::Join, |_, body| Ok(Flow::Work(Work::Join(protocol::decode(body)?, None)))),
+    (Kind::JoinWith, |_, body| {
+        let JoinWith { request, name, password } = protocol::decode(body)?;
+        Ok(Flow::Work(Work::Join(Join { request, name }, Some(password))))
+    }),
+    (Kind::CreateRoom, |_, body| Ok(Flow::Work(Work::Create(protocol::decode(body)?)))),
+    (Kind::Moderate, |_, body| Ok(Flow::Work(Work::Moderate(Box::new(protocol::decode(body)?))))),
+    (Kind::ChangePassword, |_, body| Ok(ask(Ask::ChangePassword(protocol::decode(body)?)))),
+    (Kind::DeleteAccount, |_, body| Ok(ask(Ask::DeleteAccount(protocol::decode(body)?)))),
+    (Kind::EndSession, |_, body| Ok(ask(Ask::EndSession(protocol::decode(body)?)))),
+    (Kind::Direct, |_, body| Ok(ask(Ask::Direct(protocol::decode(body)?)))),
+    (Kind::Block, |_, body| Ok(ask(Ask::Block(protocol::decode(body)?)))),
+    (Kind::ListAudit, |_, body| Ok(ask(Ask::Audit(protocol::decode(body)?)))),
+    (Kind::ListSessions, |reader, body| now(body, |ask| requests::sessions(&reader.shared, &reader.conn, ask))),
+    (Kind::ListRooms, |reader, body| now(body, |ask| requests::rooms(&reader.shared, &reader.conn, ask))),
+    (Kind::ListBans, |reader, body| now(body, |ask| moderation::bans(&reader.shared, &reader.conn, ask))),
+    (Kind::Whois, |reader, body| now(body, |ask| requests::whois(&reader.shared, &reader.conn, &ask))),
+    (Kind::Away, |reader, body| now(body, |ask| requests::away(&reader.shared, &reader.conn, ask))),
     (Kind::Leave, |_, body| Ok(Flow::Work(Work::Leave(protocol::decode(body)?)))),
     (Kind::Progress, progress),
     (Kind::Hold, hold),
@@ -99,9 +123,13 @@ pub(super) fn frame(reader: &mut Reader, frame: &Frame<'_>) -> Flow {
 pub(super) async fn work(reader: &mut Reader, work: Work) -> Result<(), Close> {
     match work {
         Work::Guest(wish) => attach::guest(reader, wish).await,
-        Work::Token(token) => attach::token(reader, token).await,
-        Work::Attach { token, cursors } => attach::attach(reader, token, cursors).await,
-        Work::Join(join) => membership::join(reader, join).await,
+        Work::Auth(mechanism, data) => login::auth(reader, mechanism, data.0).await,
+        Work::Token(token) => attach::token(reader, token.0).await,
+        Work::Attach { token, cursors } => attach::attach(reader, token.map(|token| token.0), cursors).await,
+        Work::Join(join, password) => membership::join(reader, join, password.map(|password| password.0)).await,
+        Work::Create(create) => membership::create(reader, create).await,
+        Work::Moderate(moderate) => moderation::moderate(reader, *moderate).await,
+        Work::Ask(ask) => requests::ask(reader, ask).await,
         Work::Leave(leave) => membership::leave(reader, leave).await,
         Work::Judge(judging) => {
             publish::judge(&reader.shared, judging).await;
@@ -136,7 +164,7 @@ fn handshake(reader: &mut Reader, frame: &Frame<'_>) -> Flow {
                 max_body: shared.config.max_body,
                 max_event: shared.config.max_event,
                 heartbeat_ms: shared.config.heartbeat.as_millis() as u32,
-                mechanisms: vec!["guest".into(), "session".into()],
+                mechanisms: login::mechanisms(&shared, &conn),
                 server: shared.config.name.clone(),
                 lineage: shared.store.lineage(),
                 default_room: shared.config.default_room.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -144,8 +172,9 @@ fn handshake(reader: &mut Reader, frame: &Frame<'_>) -> Flow {
             Flow::Next
         }
         Step::Guest(wish) => Flow::Work(Work::Guest(wish)),
-        Step::Session(token) => Flow::Work(Work::Token(token)),
-        Step::Attached { token, cursors } => Flow::Work(Work::Attach { token, cursors }),
+        Step::Other { mechanism, data } => Flow::Work(Work::Auth(mechanism, data)),
+        Step::Session(token) => Flow::Work(Work::Token(Hidden(token))),
+        Step::Attached { token, cursors } => Flow::Work(Work::Attach { token: token.map(Hidden), cursors }),
         Step::Nothing => Flow::Next,
         Step::Refuse(code, text) => {
             refuse(reader, code, text);
@@ -159,6 +188,15 @@ fn handshake(reader: &mut Reader, frame: &Frame<'_>) -> Flow {
 fn refuse(reader: &Reader, code: Code, text: String) {
     let (request, retry_after_ms, suggestion) = (None, None, None);
     reader.conn.queue(&ErrorReply { code, text, request, fatal: false, retry_after_ms, suggestion });
+}
+
+fn ask(ask: Ask) -> Flow {
+    Flow::Work(Work::Ask(ask))
+}
+
+/// A question that is answered at once.
+fn now<M: Message>(body: &[u8], answer: impl FnOnce(M)) -> Result<Flow, DecodeError> {
+    protocol::decode(body).map(answer).map(|()| Flow::Next)
 }
 
 /// A message that has to be well formed, and changes nothing here.

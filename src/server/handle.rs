@@ -91,8 +91,8 @@ impl ServerHandle {
         let text = text.as_ref();
         valid(shared, text)?;
         shared.commits.room().await;
-        let opened = shared.rooms.open(room, true, Clock::timestamp(), |change| shared.keep(change));
-        let room = opened.map_err(|_| HandleError::TooManyRooms)?;
+        let opened = shared.rooms.open(room, true, Clock::timestamp(), |change| shared.keep(change), |_, _| Vec::new());
+        let (room, _) = opened.map_err(|_| HandleError::TooManyRooms)?;
         let mut events = Run::default();
         events.push(EventKind::TEXT, text.as_bytes());
         let (done, kept) = oneshot::channel();
@@ -360,6 +360,14 @@ pub enum HandleError {
     NoSuchSession,
     /// There is no such room, or no such event in it, or no longer.
     NoSuchEvent,
+    /// Nobody is known by this name.
+    NoSuchPerson,
+    /// The alias is taken, or was.
+    AliasTaken,
+    /// The password is too short or too long.
+    Password,
+    /// There is no such ban.
+    NoSuchBan,
     /// There are as many rooms as may be.
     TooManyRooms,
     /// There are as many connections as may be.
@@ -382,6 +390,10 @@ impl fmt::Display for HandleError {
             Self::NoSuchEvent => {
                 f.write_str("there is no such room, or no such event in it; it may not be kept any more")
             }
+            Self::NoSuchPerson => f.write_str("nobody is known by this name"),
+            Self::AliasTaken => f.write_str("the alias is somebody's, or was an account's; choose another one"),
+            Self::Password => f.write_str("a password has 8 to 1024 bytes; choose another one"),
+            Self::NoSuchBan => f.write_str("there is no such ban"),
             Self::TooManyRooms => f.write_str("the server has as many rooms as it may; raise `max_rooms`"),
             Self::Full => f.write_str("the server has as many connections as it may; raise `max_connections`"),
             Self::Text(why) | Self::Store(why) => f.write_str(why),

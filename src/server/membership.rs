@@ -2,47 +2,137 @@
 
 use std::sync::Arc;
 
+use futures::channel::oneshot;
+
+use super::committer::{Act, Decided, Submission};
 use super::conn::{Close, Conn};
 use super::guard;
+use super::house::{self, Why};
+use super::moderation::{body, words};
 use super::reader::Reader;
-use super::rooms::Member;
+use super::rooms::{By, Entered, Member, NotEntered, Room, State};
+use super::session::Session;
 use super::shared::{Clock, Shared};
 use super::toll;
 use crate::handler::Admission;
-use crate::id::RoomName;
+use crate::id::{PrincipalId, RoomId, RoomName, Seq};
 use crate::limit::What;
-use crate::protocol::Code;
-use crate::protocol::message::{ErrorReply, Join, Joined, Leave, Left};
+use crate::protocol::message::{
+    CreateRoom, ErrorReply, EventKind, Join, Joined, Leave, Left, Rank, RoomChange, RoomKind, RoomSettings, SkipReason,
+    Skipped,
+};
+use crate::protocol::{Code, PrincipalKind};
 use crate::store::Change;
 
-/// Why somebody doesn't get into a room.
-struct Refusal {
-    code: Code,
-    text: String,
-    retry_after_ms: Option<u32>,
+/// Why somebody doesn't get what they ask for.
+pub(super) struct Refusal {
+    pub(super) code: Code,
+    pub(super) text: String,
+    pub(super) retry_after_ms: Option<u32>,
 }
 
 impl Refusal {
-    fn new(code: Code, text: impl Into<String>) -> Self {
+    pub(super) fn new(code: Code, text: impl Into<String>) -> Self {
         Self { code, text: text.into(), retry_after_ms: None }
     }
 
     fn limited(retry_after_ms: u32) -> Self {
         Self { retry_after_ms: Some(retry_after_ms), ..Self::new(Code::RATE_LIMITED, toll::TEXT) }
     }
+
+    pub(super) fn later(code: Code, text: impl Into<String>) -> Self {
+        Self { retry_after_ms: Some(1000), ..Self::new(code, text) }
+    }
 }
 
-/// Answer a `Join`.
-pub(super) async fn join(reader: &mut Reader, join: Join) -> Result<(), Close> {
+/// Answer a request that was refused.
+pub(super) fn answer(conn: &Conn, request: u32, refusal: Refusal) {
+    let Refusal { code, text, retry_after_ms } = refusal;
+    let (request, fatal, suggestion) = (Some(request), false, None);
+    conn.queue(&ErrorReply { code, text, request, fatal, retry_after_ms, suggestion });
+}
+
+/// How a room is that is to be made.
+struct Plan {
+    settings: RoomSettings,
+    password: Option<String>,
+}
+
+/// Answer a `Join`, or a `JoinWith`.
+pub(super) async fn join(reader: &mut Reader, join: Join, password: Option<String>) -> Result<(), Close> {
     let (shared, conn) = (Arc::clone(&reader.shared), Arc::clone(&reader.conn));
-    if let Err(Refusal { code, text, retry_after_ms }) = try_join(&shared, &conn, &join).await {
-        let (request, fatal, suggestion) = (Some(join.request), false, None);
-        conn.queue(&ErrorReply { code, text, request, fatal, retry_after_ms, suggestion });
+    if let Err(refusal) = try_join(&shared, &conn, &join, password, None).await {
+        answer(&conn, join.request, refusal);
     }
     Ok(())
 }
 
-async fn try_join(shared: &Arc<Shared>, conn: &Arc<Conn>, join: &Join) -> Result<(), Refusal> {
+/// Answer a `CreateRoom`.
+pub(super) async fn create(reader: &mut Reader, create: CreateRoom) -> Result<(), Close> {
+    let (shared, conn) = (Arc::clone(&reader.shared), Arc::clone(&reader.conn));
+    let CreateRoom { request, name, settings, password } = create;
+    let join = Join { request, name };
+    let password = password.map(|password| password.0);
+    let made = match plan(&shared, &conn, settings, password).await {
+        Ok(plan) => try_join(&shared, &conn, &join, None, Some(plan)).await,
+        Err(refusal) => Err(refusal),
+    };
+    if let Err(refusal) = made {
+        answer(&conn, request, refusal);
+    }
+    Ok(())
+}
+
+async fn plan(shared: &Shared, conn: &Conn, settings: RoomSettings, password: Option<String>) -> Result<Plan, Refusal> {
+    check(&settings, shared.config.max_event)?;
+    let password = match (settings.kind, password) {
+        (RoomKind::Password, Some(password)) => Some(hash(shared, conn, password).await?),
+        (RoomKind::Password, None) => {
+            return Err(Refusal::new(Code::BAD_REQUEST, "a room with a password needs one: send it too"));
+        }
+        _ => None,
+    };
+    Ok(Plan { settings, password })
+}
+
+/// Hash a room's password.
+pub(super) async fn hash(shared: &Shared, conn: &Conn, password: String) -> Result<String, Refusal> {
+    if password.is_empty() || password.len() > crate::auth::password::MAX_BYTES {
+        return Err(Refusal::new(Code::PASSWORD_INVALID, "a room's password has 1 to 1024 bytes"));
+    }
+    let hash = shared.login.hash(conn.address.map(|a| a.ip()), password).await;
+    hash.map_err(|_| Refusal::later(Code::BUSY, "too many passwords are being checked; try again"))
+}
+
+/// Whether a room may be like this.
+pub(super) fn check(settings: &RoomSettings, max_event: u32) -> Result<(), Refusal> {
+    if matches!(settings.kind, RoomKind::Other(_)) {
+        return Err(Refusal::new(Code::BAD_REQUEST, "this server doesn't know this kind of room"));
+    }
+    topic(&settings.topic, max_event)
+}
+
+/// The longest topic, in bytes.
+const MAX_TOPIC: usize = 1024;
+
+/// Whether this may be a topic, or a reason.
+pub(super) fn topic(text: &str, max_event: u32) -> Result<(), Refusal> {
+    if text.len() > MAX_TOPIC.min(max_event as usize) {
+        return Err(Refusal::new(Code::EVENT_TOO_LARGE, format!("a topic or a reason has at most {MAX_TOPIC} bytes")));
+    }
+    if text.contains('\n') {
+        return Err(Refusal::new(Code::TEXT_INVALID, "a topic or a reason is one line"));
+    }
+    crate::text::check_text(text.as_bytes()).map(drop).map_err(|e| Refusal::new(Code::TEXT_INVALID, e.to_string()))
+}
+
+async fn try_join(
+    shared: &Arc<Shared>,
+    conn: &Arc<Conn>,
+    join: &Join,
+    password: Option<String>,
+    plan: Option<Plan>,
+) -> Result<(), Refusal> {
     let Some(identity) = conn.identity() else { return Ok(()) };
     let name = match (&shared.config.default_room, join.name.as_str()) {
         (Some(default), "") => default.clone(),
@@ -55,19 +145,14 @@ async fn try_join(shared: &Arc<Shared>, conn: &Arc<Conn>, join: &Join) -> Result
         (rooms.iter().find(|member| member.room.name == name).cloned(), rooms.len())
     };
     if let Some(member) = known {
-        let state = member.room.lock();
-        let (presence, count) = (state.presence.version(), state.members.count() as u32);
-        let (room, head) = (member.room.id, member.cursor());
-        conn.queue(&Joined {
-            request: join.request,
-            room,
-            name: name.to_string(),
-            head,
-            presence,
-            count,
-            latest: None,
-        });
+        if plan.is_some() {
+            return Err(exists(&name));
+        }
+        again(conn, &member, join.request);
         return Ok(());
+    }
+    if name.as_str().starts_with('@') {
+        return Err(Refusal::new(Code::ROOM_NAME_INVALID, "names with @ are those of directs: ask for a direct"));
     }
     if rooms >= shared.config.max_rooms_per_session {
         return Err(Refusal::new(Code::TOO_MANY_ROOMS, format!("you are in {rooms} rooms: leave one first")));
@@ -79,44 +164,181 @@ async fn try_join(shared: &Arc<Shared>, conn: &Arc<Conn>, join: &Join) -> Result
             Ok(Admission::Allow) => {}
             Ok(Admission::Refuse(reason)) => return Err(Refusal::new(Code::JOIN_REFUSED, reason)),
             Err(guard::HandlerFailed) => {
-                let text = "the server's application failed; try again";
-                return Err(Refusal { retry_after_ms: Some(1000), ..Refusal::new(Code::HANDLER_FAILED, text) });
+                return Err(Refusal::later(Code::HANDLER_FAILED, "the server's application failed; try again"));
             }
         }
     }
     if shared.rooms.find(&name).is_none() {
         toll::request(shared, conn, What::Rooms).map_err(Refusal::limited)?;
     }
+    let known_hash = match password {
+        Some(password) => right_password(shared, conn, &name, password).await?,
+        None => None,
+    };
     loop {
-        let keep = |change| shared.keep(change);
-        let room = shared
+        let found = |room: &Arc<Room>, state: &mut State| found(room, state, session, plan.as_ref());
+        let (room, made) = shared
             .rooms
-            .open(&name, false, Clock::timestamp(), keep)
+            .open(&name, false, Clock::timestamp(), |change| shared.keep(change), found)
             .map_err(|_| Refusal::new(Code::TOO_MANY_ROOMS, "the server has as many rooms as it takes"))?;
-        // The room may have ended since it was found; then there is a new one under its name.
-        let entered = room.enter(conn, session, |entered| {
-            session.rooms.lock().push(Arc::clone(&entered.member));
-            shared.keep(Change::PutMember(entered.member.record()));
-            conn.queue(&Joined {
-                request: join.request,
-                room: room.id,
-                name: name.to_string(),
-                head: entered.head,
-                presence: entered.presence,
-                count: entered.count as u32,
-                latest: None,
-            });
-        });
-        if entered.is_none() {
-            if session.is_on(conn) {
-                continue;
-            }
-            // Another connection has the session: it joins there, or not at all.
-            return Ok(());
+        if plan.is_some() && !made {
+            return Err(exists(&name));
         }
-        shared.flush(&room);
-        tracing::info!(session = %session.id, room = %name, alias = %session.author.alias, "joined");
-        return Ok(());
+        let admin = shared.people.is_admin(session.author.principal);
+        let by = By::Asking { admin, password: known_hash.as_deref(), now: Clock::timestamp() };
+        let by = if made { By::Founding } else { by };
+        // The room may have ended since it was found; then there is a new one under its name.
+        match enter(shared, conn, session, &room, by, join.request) {
+            Ok(_) => {
+                become_member(shared, &room, session);
+                tracing::info!(session = %session.id, room = %name, alias = %session.author.alias, "joined");
+                return Ok(());
+            }
+            Err(NotEntered::Ended) => {}
+            // Another connection has the session: it joins there, or not at all.
+            Err(NotEntered::Moved) => return Ok(()),
+            Err(NotEntered::Denied(code)) => return Err(Refusal::new(code, words(code))),
+        }
+    }
+}
+
+fn exists(name: &RoomName) -> Refusal {
+    Refusal::new(Code::ROOM_EXISTS, format!("there is a room {name} already; choose another name, or join it"))
+}
+
+/// Answer a `Join` of a room that the session is in.
+fn again(conn: &Conn, member: &Member, request: u32) {
+    let state = member.room.lock();
+    let (presence, count) = (state.presence.version(), state.members.count() as u32);
+    let (room, head) = (member.room.id, member.cursor());
+    let name = member.room.label_in(&state, member.author().principal);
+    conn.queue(&Joined { request, room, name, head, presence, count, latest: None });
+}
+
+/// The hash of a room's password, if this is it.
+async fn right_password(
+    shared: &Shared,
+    conn: &Conn,
+    name: &RoomName,
+    password: String,
+) -> Result<Option<String>, Refusal> {
+    let hash = shared.rooms.find(name).and_then(|room| room.lock().house.password.clone());
+    let Some(hash) = hash else { return Ok(None) };
+    let address = conn.address.map(|a| a.ip());
+    // Guesses at a room's password wait like guesses at an account's. No alias has a control character.
+    let key = format!("\u{1}{name}");
+    if let Some(wait) = shared.login.wait(&key, address, shared.clock.now()) {
+        let refusal = Refusal::new(Code::TOO_MANY_LOGINS, "too many passwords were wrong; try again later");
+        return Err(Refusal { retry_after_ms: Some(wait), ..refusal });
+    }
+    let right = shared.login.verify(address, password, Some(hash.clone())).await;
+    let right = right.map_err(|_| Refusal::later(Code::BUSY, "too many passwords are being checked; try again"))?;
+    shared.login.note(&key, address, right, shared.clock.now());
+    Ok(right.then_some(hash))
+}
+
+/// A room is made: its maker owns it.
+fn found(room: &Arc<Room>, state: &mut State, session: &Session, plan: Option<&Plan>) -> Vec<Change> {
+    let mut changes = Vec::new();
+    if let Some(Plan { settings, password }) = plan {
+        room.settle(state, settings.clone(), password.clone());
+        changes.push(Change::PutSettings(state.house.record(room.id, None)));
+    }
+    let mut standing = state.house.standing(room.id, &session.author);
+    standing.rank = Rank::Owner;
+    changes.push(house::record(&standing));
+    state.house.put(standing);
+    changes
+}
+
+/// Make a session a member, and tell it.
+pub(super) fn enter(
+    shared: &Arc<Shared>,
+    conn: &Arc<Conn>,
+    session: &Arc<Session>,
+    room: &Arc<Room>,
+    by: By<'_>,
+    request: u32,
+) -> Result<Entered, NotEntered> {
+    let entered = room.enter(conn, session, by, |entered, state| {
+        session.rooms.lock().push(Arc::clone(&entered.member));
+        shared.keep(Change::PutMember(entered.member.record()));
+        let (id, latest, cursor) = (room.id, entered.head, entered.member.cursor());
+        let name = room.label_in(state, session.author.principal);
+        let (presence, count) = (entered.presence, entered.count as u32);
+        let missed = (latest > cursor).then_some(latest);
+        conn.queue(&Joined { request, room: id, name, head: cursor, presence, count, latest: missed });
+        // More than is sent by itself: the older part is left out, and can be read as history.
+        let start = Seq::new(latest.get().saturating_sub(shared.config.max_replay));
+        if start > cursor {
+            let (from, reason) = (cursor.next(), SkipReason::Limit.to_u8());
+            conn.queue(&Skipped { room: id, from, to: start, reason });
+            entered.member.advance(start);
+        }
+    })?;
+    shared.flush(room);
+    conn.deliver_marked(shared, &entered.member);
+    Ok(entered)
+}
+
+/// An account that is in a room for the first time is a member from here on, whether it has a session or not.
+fn become_member(shared: &Arc<Shared>, room: &Arc<Room>, session: &Arc<Session>) {
+    let who = Arc::clone(&session.author);
+    if who.kind != PrincipalKind::Account || is_member(&room.lock(), who.principal) {
+        return;
+    }
+    let (id, author) = (room.id, Arc::clone(&who));
+    let decide = move |state: &mut State| {
+        if is_member(state, who.principal) || !state.members.has(who.principal) {
+            let text = "there is nothing to do".into();
+            return Err(super::committer::NotDone { code: Code::BAD_REQUEST, text });
+        }
+        let mut standing = state.house.standing(id, &who);
+        let head = state.tail.head();
+        (standing.member, standing.invited, standing.alias) = (true, false, who.alias.clone());
+        (standing.since, standing.read) = (head, head);
+        Ok(Decided {
+            event: (EventKind::MEMBERSHIP, body(&RoomChange { value: Some(1), ..RoomChange::default() })),
+            changes: vec![house::record(&standing)],
+            apply: Box::new(|_, state| state.house.put(standing)),
+            then: Some(Box::new(move |shared, room| {
+                shared.people.joined(who.principal, room.id);
+                everywhere(shared, room, who.principal);
+            })),
+        })
+    };
+    let (done, _) = oneshot::channel();
+    let (room, decide) = (Arc::clone(room), Box::new(decide));
+    shared.commits.submit(Submission::Act(Act { room, author, decide, done }));
+}
+
+fn is_member(state: &State, principal: PrincipalId) -> bool {
+    state.house.standings.get(&principal).is_some_and(|standing| standing.member)
+}
+
+/// A principal is a member: its other sessions that are here come in too.
+pub(super) fn everywhere(shared: &Arc<Shared>, room: &Arc<Room>, principal: PrincipalId) {
+    for session in shared.sessions.of(principal) {
+        let Some(conn) = session.conn() else { continue };
+        let inside = session.rooms.lock().iter().any(|member| member.room.id == room.id);
+        if !inside && enter(shared, &conn, &session, room, By::Standing, 0).is_ok() {
+            conn.kick(shared);
+        }
+    }
+}
+
+/// An account's session begins, or goes on: it comes into the rooms where the account is a member.
+pub(super) fn come_back(shared: &Arc<Shared>, conn: &Arc<Conn>, session: &Arc<Session>) {
+    for id in shared.people.rooms(session.author.principal) {
+        let inside = session.rooms.lock().iter().any(|member| member.room.id == id);
+        let Some(room) = shared.rooms.by_id(id).filter(|_| !inside) else { continue };
+        let (admin, now) = (shared.people.is_admin(session.author.principal), Clock::timestamp());
+        match enter(shared, conn, session, &room, By::Asking { admin, password: None, now }, 0) {
+            Ok(_) | Err(NotEntered::Moved | NotEntered::Ended) => {}
+            Err(NotEntered::Denied(code)) => {
+                tracing::info!(session = %session.id, room = %room.name, %code, "a member may not come in");
+            }
+        }
     }
 }
 
@@ -126,6 +348,16 @@ pub(super) async fn leave(reader: &mut Reader, leave: Leave) -> Result<(), Close
     reader.settle().await;
     let (shared, conn) = (Arc::clone(&reader.shared), Arc::clone(&reader.conn));
     let Leave { request, room } = leave;
+    let durable = conn.member(room).filter(|member| is_member(&member.room.lock(), member.author().principal));
+    if let Some(member) = durable {
+        return match stop_being(&shared, &member, request).await {
+            Ok(()) => Ok(()),
+            Err(refusal) => {
+                answer(&conn, request, refusal);
+                Ok(())
+            }
+        };
+    }
     let member = {
         let member = conn.member(room);
         if let Some(member) = &member {
@@ -139,7 +371,7 @@ pub(super) async fn leave(reader: &mut Reader, leave: Leave) -> Result<(), Close
         conn.queue(&ErrorReply { code, text, request: Some(request), fatal, retry_after_ms, suggestion });
         return Ok(());
     };
-    take_out(&shared, &member);
+    take_out(&shared, &member, Why::Out);
     // Behind `Left` nothing of the room is written: the member is marked as gone before.
     conn.queue(&Left { request, room, code: Code::GOODBYE, text: String::new() });
     tracing::info!(session = %member.session.id, room = %member.room.name, "left");
@@ -151,9 +383,72 @@ pub(super) async fn leave(reader: &mut Reader, leave: Leave) -> Result<(), Close
     Ok(())
 }
 
+/// An account leaves a room: on all its devices, and for good.
+async fn stop_being(shared: &Arc<Shared>, member: &Arc<Member>, request: u32) -> Result<(), Refusal> {
+    let (room, author) = (Arc::clone(&member.room), Arc::clone(member.author()));
+    let (id, who, session) = (room.id, Arc::clone(&author), member.session.id);
+    let decide = move |state: &mut State| {
+        let mut standing = state.house.standing(id, &who);
+        standing.member = false;
+        Ok(Decided {
+            event: (EventKind::MEMBERSHIP, body(&RoomChange { value: Some(0), ..RoomChange::default() })),
+            changes: vec![house::record(&standing)],
+            apply: Box::new(|_, state| state.house.put(standing)),
+            then: Some(Box::new(move |shared, room| {
+                shared.people.left(who.principal, room.id);
+                put_out(shared, room, who.principal, Code::GOODBYE, "", Some((session, request)));
+            })),
+        })
+    };
+    let (done, answer) = oneshot::channel();
+    let decide = Box::new(decide);
+    shared.commits.submit(Submission::Act(Act { room, author, decide, done }));
+    match answer.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(e)) => Err(Refusal::new(e.code, e.text)),
+        Err(_) => Err(Refusal::new(Code::SHUTTING_DOWN, "the server is stopping")),
+    }
+}
+
 /// Take a member out of its room, and tell the others; the room ends with its last member, unless it stays.
-pub(super) fn take_out(shared: &Arc<Shared>, member: &Arc<Member>) {
-    if shared.rooms.leave(member, |change| shared.keep(change)) {
+pub(super) fn take_out(shared: &Arc<Shared>, member: &Arc<Member>, why: Why) {
+    if shared.rooms.leave(member, why, |change| shared.keep(change)) {
         shared.flush(&member.room);
     }
+}
+
+/// Take every session of a principal out of a room. Nothing of the room is written for them behind their `Left`.
+pub(super) fn put_out(
+    shared: &Arc<Shared>,
+    room: &Arc<Room>,
+    principal: PrincipalId,
+    code: Code,
+    text: &str,
+    asked: Option<(crate::id::SessionId, u32)>,
+) {
+    let members: Vec<Arc<Member>> = room.lock().members.of(principal).cloned().collect();
+    for member in members {
+        member.session.rooms.lock().retain(|other| other.room.id != room.id);
+        take_out(shared, &member, Why::Out);
+        let request = asked.filter(|(session, _)| *session == member.session.id).map_or(0, |(_, request)| request);
+        member.session.queue(&Left { request, room: room.id, code, text: text.to_owned() });
+        if let Some(conn) = member.session.conn() {
+            conn.kick(shared);
+        }
+    }
+}
+
+/// End a room, whoever is in it.
+pub(super) fn close(shared: &Arc<Shared>, room: &Arc<Room>, why: &str) {
+    let here: Vec<PrincipalId> = room.lock().members.all().map(|member| member.author().principal).collect();
+    here.into_iter().for_each(|principal| put_out(shared, room, principal, Code::NO_SUCH_ROOM, why, None));
+    let standing: Vec<PrincipalId> = room.lock().house.standings.keys().copied().collect();
+    let pair = room.pair.into_iter().flat_map(|(a, b)| [a, b]);
+    standing.into_iter().chain(pair).for_each(|principal| shared.people.left(principal, room.id));
+    shared.rooms.close(room, |change| shared.keep(change));
+}
+
+/// The room of a connection, by its id.
+pub(super) fn room_of(conn: &Conn, room: RoomId) -> Option<Arc<Room>> {
+    conn.member(room).map(|member| Arc::clone(&member.room))
 }

@@ -27,17 +27,24 @@ mod builder;
 mod bulk;
 mod committer;
 mod conn;
+mod deed;
 mod dispatch;
 mod flusher;
 mod guard;
 mod handle;
+mod handle_people;
 mod history;
+mod house;
+mod login;
 mod membership;
+mod moderation;
 mod output;
+mod people;
 mod publish;
 mod reader;
 mod reading;
 mod registry;
+mod requests;
 mod rooms;
 mod session;
 mod shared;
@@ -56,6 +63,8 @@ use crate::rt::{Listener, TaskGroup};
 
 pub use builder::{BindError, ServerBuilder};
 pub use handle::{Counters, HandleError, Page, Published, RoomInfo, ServerHandle, SessionInfo};
+pub use handle_people::AccountInfo;
+pub use login::Registration;
 
 /// A chat server.
 ///

@@ -402,7 +402,7 @@ fn gather_one(
 #[cfg(test)]
 mod tests {
     use super::super::conn::{Conn, Link};
-    use super::super::rooms::{Room, Rooms};
+    use super::super::rooms::{By, Room, Rooms};
     use super::super::session::Session;
     use super::*;
     use crate::id::{Alias, PrincipalId, RoomName, Seq, Timestamp};
@@ -431,7 +431,8 @@ mod tests {
             let rooms: Vec<_> = ["a", "b"].iter().map(|name| open(&registry, name)).collect();
             let session = Arc::new(Session::restored(ME, Arc::new(author(1)), None, None));
             session.sit(Some(&conn));
-            let members = rooms.iter().map(|room| room.enter(&conn, &session, |_| ()).unwrap().member).collect();
+            let members =
+                rooms.iter().map(|room| room.enter(&conn, &session, By::Founding, |_, _| ()).unwrap().member).collect();
             let (queue, output) = (Mutex::default(), Output::default());
             Self { rooms, members, queue, output, sent: Vec::new() }
         }
@@ -491,7 +492,8 @@ mod tests {
     }
 
     fn open(registry: &Rooms, name: &str) -> Arc<Room> {
-        registry.open(&RoomName::parse(name).unwrap(), true, Timestamp::default(), |_| ()).unwrap()
+        let name = RoomName::parse(name).unwrap();
+        registry.open(&name, true, Timestamp::default(), |_| (), |_, _| Vec::new()).unwrap().0
     }
 
     fn author(n: u8) -> Author {

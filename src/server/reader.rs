@@ -16,6 +16,7 @@ use super::output::CONTROL_CAP;
 use super::publish::{self, Collected};
 use super::shared::Shared;
 use super::toll;
+use crate::auth::Exchange;
 use crate::protocol::Code;
 use crate::protocol::frame::{self, Frame, MAX_HANDSHAKE_BODY};
 use crate::protocol::message::{Bye, ErrorReply, Kind};
@@ -55,6 +56,8 @@ pub(super) struct Reader {
     pub(super) handshake: Option<Box<Handshake>>,
     /// The client's name for itself, until it is known who it is.
     pub(super) agent: String,
+    /// Challenges of the attempt to authenticate that is under way.
+    pub(super) exchange: Vec<Exchange>,
     collected: Option<Collected>,
     /// What was read and not taken yet: a frame that isn't whole, or what waits for an answer of the application's.
     carry: Vec<u8>,
@@ -68,6 +71,7 @@ impl Reader {
             conn,
             handshake: Some(Box::default()),
             agent: String::new(),
+            exchange: Vec::new(),
             collected: None,
             carry: Vec::new(),
             taken: 0,

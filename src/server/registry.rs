@@ -9,8 +9,9 @@ use parking_lot::Mutex;
 
 use super::conn::{Close, Conn};
 use super::session::{Session, Token};
-use crate::id::{Alias, SessionId};
+use crate::id::{Alias, PrincipalId, SessionId};
 use crate::limit::{Connections, Full};
+use crate::protocol::PrincipalKind;
 use crate::store::TokenHash;
 use crate::text;
 
@@ -31,6 +32,7 @@ struct Inner {
     /// By skeleton: of aliases that look alike, one is taken.
     aliases: HashMap<String, SessionId>,
     tokens: HashMap<TokenHash, SessionId>,
+    owners: BTreeSet<(PrincipalId, SessionId)>,
     /// Those without a connection, by the time at which they end.
     away: BTreeSet<(u64, SessionId)>,
     /// The same by session.
@@ -47,6 +49,7 @@ impl Sessions {
                 sessions: BTreeMap::new(),
                 aliases: HashMap::new(),
                 tokens: HashMap::new(),
+                owners: BTreeSet::new(),
                 away: BTreeSet::new(),
                 until: HashMap::new(),
                 guests: 1000,
@@ -75,17 +78,21 @@ impl Sessions {
         self.inner.lock().sessions.get(&session).cloned()
     }
 
-    /// Make a session under an alias, or one of the server's choice. A free alias as the error.
+    /// Make a session under an alias, or one of the server's choice; `reserved` are the skeletons that guests can't have. A free
+    /// alias as the error.
     pub(super) fn claim(
         &self,
         wish: Option<&Alias>,
+        reserved: impl Fn(&str) -> bool,
         make: impl FnOnce(Alias) -> Session,
     ) -> Result<Arc<Session>, Alias> {
         let mut inner = self.inner.lock();
         let alias = match wish {
-            Some(wish) if inner.aliases.contains_key(&wish.skeleton()) => return Err(inner.free_like(wish)),
+            Some(wish) if inner.aliases.contains_key(&wish.skeleton()) || reserved(&wish.skeleton()) => {
+                return Err(inner.free_like(wish, &reserved));
+            }
             Some(wish) => wish.clone(),
-            None => inner.free_guest(),
+            None => inner.free_guest(&reserved),
         };
         let skeleton = alias.skeleton();
         let session = Arc::new(make(alias));
@@ -93,10 +100,42 @@ impl Sessions {
         Ok(session)
     }
 
+    /// Whether a guest has this alias. `reserve` is called under the lock if not: no guest can take it meanwhile.
+    pub(super) fn unless_claimed<T>(&self, alias: &Alias, reserve: impl FnOnce() -> T) -> Option<T> {
+        let inner = self.inner.lock();
+        (!inner.aliases.contains_key(&alias.skeleton())).then(reserve)
+    }
+
+    /// The guest's session of this alias.
+    pub(super) fn by_alias(&self, alias: &str) -> Option<Arc<Session>> {
+        // Longer than any alias: it isn't looked at.
+        if alias.len() > 256 {
+            return None;
+        }
+        let inner = self.inner.lock();
+        let session = inner.sessions.get(inner.aliases.get(&text::skeleton(alias))?)?;
+        // One that merely looks like it is somebody else's.
+        (session.author.alias.folded() == alias.to_lowercase()).then(|| Arc::clone(session))
+    }
+
+    /// Every session of a principal.
+    pub(super) fn of(&self, principal: PrincipalId) -> Vec<Arc<Session>> {
+        let inner = self.inner.lock();
+        let (low, high) = (SessionId::from_bytes([0; 16]), SessionId::from_bytes([0xff; 16]));
+        let ids = inner.owners.range((principal, low)..=(principal, high));
+        ids.filter_map(|(_, id)| inner.sessions.get(id).cloned()).collect()
+    }
+
+    /// Every session.
+    pub(super) fn every(&self) -> Vec<Arc<Session>> {
+        self.inner.lock().sessions.values().cloned().collect()
+    }
+
     /// A session has its first connection.
     pub(super) fn begin(&self, session: &Arc<Session>, token: Option<&Token>) {
         let mut inner = self.inner.lock();
         inner.sessions.insert(session.id, Arc::clone(session));
+        inner.owners.insert((session.author.principal, session.id));
         inner.rotate(session, None, token);
     }
 
@@ -104,10 +143,13 @@ impl Sessions {
     pub(super) fn restore(&self, session: &Arc<Session>) -> bool {
         let skeleton = session.author.alias.skeleton();
         let mut inner = self.inner.lock();
-        if inner.aliases.contains_key(&skeleton) {
-            return false;
+        if session.author.kind != PrincipalKind::Account {
+            if inner.aliases.contains_key(&skeleton) {
+                return false;
+            }
+            inner.aliases.insert(skeleton, session.id);
         }
-        inner.aliases.insert(skeleton, session.id);
+        inner.owners.insert((session.author.principal, session.id));
         inner.sessions.insert(session.id, Arc::clone(session));
         inner.tokens.extend(session.tokens().map(|token| (token, session.id)));
         true
@@ -159,6 +201,7 @@ impl Sessions {
             inner.tokens.remove(&token);
         }
         inner.stay(session.id);
+        inner.owners.remove(&(session.author.principal, session.id));
         inner.sessions.remove(&session.id);
     }
 
@@ -207,22 +250,26 @@ impl Inner {
     }
 
     /// `ada` → `ada2`, `ada3`, …
-    fn free_like(&mut self, wish: &Alias) -> Alias {
+    fn free_like(&mut self, wish: &Alias, reserved: &impl Fn(&str) -> bool) -> Alias {
         // Room for three digits.
         let head = text::graphemes(wish.as_str(), Alias::MAX_CHARS - 3).trim_end();
         // Once: this runs under the lock, and a thousand times if everybody wants the same alias.
         let skeleton = text::skeleton(head);
-        let free = |n: &String| !self.aliases.contains_key(&format!("{skeleton}{}", text::skeleton(n)));
+        let free = |n: &String| {
+            let skeleton = format!("{skeleton}{}", text::skeleton(n));
+            !self.aliases.contains_key(&skeleton) && !reserved(&skeleton)
+        };
         let suffix = (2..1000).map(|n| n.to_string()).find(free);
         let alias = suffix.and_then(|suffix| Alias::parse(&format!("{head}{suffix}")).ok());
-        alias.unwrap_or_else(|| self.free_guest())
+        alias.unwrap_or_else(|| self.free_guest(reserved))
     }
 
-    fn free_guest(&mut self) -> Alias {
+    fn free_guest(&mut self, reserved: &impl Fn(&str) -> bool) -> Alias {
         loop {
             self.guests += 1;
             let alias = Alias::parse(&format!("guest{}", self.guests)).expect("letters and digits make an alias");
-            if !self.aliases.contains_key(&alias.skeleton()) {
+            let skeleton = alias.skeleton();
+            if !self.aliases.contains_key(&skeleton) && !reserved(&skeleton) {
                 return alias;
             }
         }

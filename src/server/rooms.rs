@@ -1,6 +1,6 @@
 //! The rooms there are, and who is in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,11 +9,13 @@ use std::time::Instant;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::conn::Conn;
+use super::house::{House, Who, Why};
 use super::session::Session;
-use crate::id::{RoomId, RoomName, Seq, Timestamp};
-use crate::protocol::message::Person;
+use crate::id::{PrincipalId, RoomId, RoomName, Seq, Timestamp};
+use crate::protocol::Code;
+use crate::protocol::message::{HistoryRule, Person, RoomSettings};
 use crate::room::{Author, Chunk, Diff, Due, Lookup, Members, PresenceLog, Publishers, Tail};
-use crate::store::{Change, MemberRecord, RoomRecord};
+use crate::store::{Change, MemberRecord, RoomRecord, SettingsRecord};
 
 /// However many rooms share the budget, each keeps so many bytes of tail.
 const MIN_TAIL_BYTES: usize = 64 * 1024;
@@ -28,6 +30,10 @@ pub(super) struct Room {
     pub(super) name: RoomName,
     /// It stays when its last member has left.
     permanent: bool,
+    /// Whose direct it is, the smaller id first.
+    pub(super) pair: Option<(PrincipalId, PrincipalId)>,
+    /// Members may read what was said before they came.
+    open_history: AtomicBool,
     /// It waits to be flushed.
     pub(super) dirty: AtomicBool,
     state: Mutex<State>,
@@ -39,6 +45,7 @@ pub(super) struct State {
     pub(super) members: Members<Member>,
     pub(super) presence: PresenceLog,
     pub(super) publishers: Publishers,
+    pub(super) house: House,
     /// It has ended; its name may be another room's by now.
     ended: bool,
 }
@@ -67,6 +74,12 @@ pub(super) struct Member {
     pub(super) dirty: AtomicBool,
     /// A presence frame was left out because too much waited.
     pub(super) presence_missed: AtomicBool,
+}
+
+impl State {
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
 }
 
 impl Member {
@@ -121,8 +134,7 @@ impl Member {
 
     /// It may read what follows this event. The one place that decides, for delivery, replay, history and search.
     pub(super) fn readable_after(&self) -> Seq {
-        // Every room is public so far: all of its history is everybody's who is in it.
-        Seq::ZERO
+        if self.room.open_history.load(Ordering::Relaxed) { Seq::ZERO } else { self.since }
     }
 
     /// Whether what comes next is something that was missed.
@@ -172,7 +184,7 @@ impl Member {
         MemberRecord { session: self.session.id, room: self.room.id, since: self.since, read: self.read() }
     }
 
-    fn author(&self) -> &Arc<Author> {
+    pub(super) fn author(&self) -> &Arc<Author> {
         &self.session.author
     }
 }
@@ -197,6 +209,27 @@ pub(super) struct Entered {
     pub(super) count: usize,
 }
 
+/// Why somebody is not in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotEntered {
+    /// The room has ended; there may be another one of its name.
+    Ended,
+    /// The session has another connection by now.
+    Moved,
+    Denied(Code),
+}
+
+/// How somebody comes into a room.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum By<'a> {
+    /// By asking; with the hash of the password that they know, if they know one.
+    Asking { admin: bool, password: Option<&'a str>, now: Timestamp },
+    /// As its founder.
+    Founding,
+    /// They are a member already.
+    Standing,
+}
+
 impl Room {
     fn new(id: RoomId, name: RoomName, permanent: bool, head: Seq) -> Self {
         let state = State {
@@ -204,9 +237,26 @@ impl Room {
             members: Members::default(),
             presence: PresenceLog::default(),
             publishers: Publishers::default(),
+            house: House::default(),
             ended: false,
         };
-        Self { id, name, permanent, dirty: AtomicBool::new(false), state: Mutex::new(state) }
+        let (open_history, dirty) = (AtomicBool::new(true), AtomicBool::new(false));
+        Self { id, name, permanent, pair: None, open_history, dirty, state: Mutex::new(state) }
+    }
+
+    /// What somebody is shown as its name: a direct is called after the other one.
+    pub(super) fn label_in(&self, state: &State, reader: PrincipalId) -> String {
+        let Some((a, b)) = self.pair else { return self.name.to_string() };
+        let other = state.house.standings.get(if a == reader { &b } else { &a });
+        // A room's name has no white space, an alias may have some.
+        other.map_or_else(|| self.name.to_string(), |other| format!("@{}", other.alias.as_str().replace(' ', "_")))
+    }
+
+    /// Take other settings. Under its lock.
+    pub(super) fn settle(&self, state: &mut State, settings: RoomSettings, password: Option<String>) {
+        self.open_history.store(settings.history == HistoryRule::All, Ordering::Relaxed);
+        (state.house.settings, state.house.password) = (settings, password);
+        state.house.changed();
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -219,27 +269,48 @@ impl Room {
     }
 
     /// Make a session a member, on `conn`. `queue` puts the answer into its queue, under the room's lock, so that
-    /// nothing of the room can come before it. `None` if the room has ended meanwhile, or the session has another
-    /// connection by now.
+    /// nothing of the room can come before it.
     pub(super) fn enter(
         self: &Arc<Self>,
         conn: &Arc<Conn>,
         session: &Arc<Session>,
-        queue: impl FnOnce(&Entered),
-    ) -> Option<Entered> {
+        by: By<'_>,
+        queue: impl FnOnce(&Entered, &State),
+    ) -> Result<Entered, NotEntered> {
         let mut state = self.lock();
-        if state.ended || !session.is_on(conn) {
-            return None;
+        if state.ended {
+            return Err(NotEntered::Ended);
+        }
+        if !session.is_on(conn) {
+            return Err(NotEntered::Moved);
+        }
+        let principal = session.author.principal;
+        if let By::Asking { admin, password, now } = by {
+            let (here, address) = (state.members.has(principal), conn.address.map(|address| address.ip()));
+            let who = Who { author: &session.author, address, admin, here };
+            let members = state.members.count();
+            state.house.may_enter(who, password, members, now).map_err(NotEntered::Denied)?;
         }
         let head = state.tail.head();
-        let member = Arc::new(Member::new(conn, self, session, head));
-        if state.members.insert(session.author.principal, session.id, Arc::clone(&member)) {
+        let standing = state.house.standings.get(&principal).filter(|standing| standing.member);
+        let member = match standing {
+            // An account goes on where it has read up to on any of its devices.
+            Some(standing) => {
+                let read = state.members.of(principal).map(|member| member.read()).fold(standing.read, Seq::max);
+                let member = Member::new(conn, self, session, standing.since);
+                member.cursor.store(read.min(head).get(), Ordering::SeqCst);
+                member.progress.store(read.get(), Ordering::SeqCst);
+                Arc::new(Member { replay_to: head, ..member })
+            }
+            None => Arc::new(Member::new(conn, self, session, head)),
+        };
+        if state.members.insert(principal, session.id, Arc::clone(&member)) {
             let count = state.members.count();
             state.presence.record(Arc::clone(&session.author), true, count);
         }
         let entered = Entered { member, head, presence: state.presence.version(), count: state.members.count() };
-        queue(&entered);
-        Some(entered)
+        queue(&entered, &state);
+        Ok(entered)
     }
 
     /// Put back a member that the store has kept.
@@ -259,7 +330,7 @@ impl Room {
         old: &Arc<Member>,
         conn: &Arc<Conn>,
         cursor: impl FnOnce(Seq) -> Seq,
-        queue: impl FnOnce(&Entered),
+        queue: impl FnOnce(&Entered, &State),
     ) -> Option<Arc<Member>> {
         let mut state = self.lock();
         old.unseat();
@@ -269,7 +340,7 @@ impl Room {
             return None;
         }
         let (presence, count) = (state.presence.version(), state.members.count());
-        queue(&Entered { member: Arc::clone(&member), head, presence, count });
+        queue(&Entered { member: Arc::clone(&member), head, presence, count }, &state);
         Some(member)
     }
 
@@ -282,6 +353,18 @@ impl Room {
         let member = Arc::new(member);
         state.members.replace(old.author().principal, old.session.id, Arc::clone(&member));
         member
+    }
+
+    /// Note how far an account has read, for its next device.
+    pub(super) fn note_read(&self, member: &Member) -> Option<Change> {
+        let mut state = self.lock();
+        let standing = state.house.standings.get_mut(&member.author().principal).filter(|standing| standing.member)?;
+        let read = member.read();
+        if standing.read >= read {
+            return None;
+        }
+        standing.read = read;
+        Some(Change::PutStanding(standing.clone()))
     }
 
     /// Close what is new into chunks, and say who is to get it.
@@ -306,6 +389,11 @@ impl Room {
         (state.presence.version(), people, more)
     }
 
+    /// Whether it stays when nobody is in it.
+    fn stays(&self, state: &State) -> bool {
+        self.permanent || state.house.has_members()
+    }
+
     pub(super) fn has_ended(&self) -> bool {
         self.lock().ended
     }
@@ -317,6 +405,10 @@ impl Room {
     pub(super) fn head(&self) -> Seq {
         self.lock().tail.head()
     }
+}
+
+fn pair(a: PrincipalId, b: PrincipalId) -> (PrincipalId, PrincipalId) {
+    (a.min(b), a.max(b))
 }
 
 pub(super) fn person(who: &Author, version: u64) -> Person {
@@ -333,7 +425,10 @@ pub(super) struct Rooms {
 
 #[derive(Debug, Default)]
 struct Map {
+    /// All but directs.
     by_name: BTreeMap<RoomName, Arc<Room>>,
+    by_id: BTreeMap<RoomId, Arc<Room>>,
+    directs: HashMap<(PrincipalId, PrincipalId), Arc<Room>>,
 }
 
 /// The server has as many rooms as it takes.
@@ -346,18 +441,19 @@ impl Rooms {
         Self { max, tail_bytes, map: Mutex::default() }
     }
 
-    /// The room of this name, made if there is none. What has to be kept of it is given to `keep` before anybody else
-    /// finds it.
+    /// The room of this name, made if there is none; and whether it was. What has to be kept of it is given to `keep`
+    /// before anybody else finds it. `found` has a say in how it is, and who owns it.
     pub(super) fn open(
         &self,
         name: &RoomName,
         permanent: bool,
         now: Timestamp,
-        keep: impl FnOnce(Change),
-    ) -> Result<Arc<Room>, TooManyRooms> {
+        mut keep: impl FnMut(Change),
+        found: impl FnOnce(&Arc<Room>, &mut State) -> Vec<Change>,
+    ) -> Result<(Arc<Room>, bool), TooManyRooms> {
         let mut map = self.map.lock();
         if let Some(room) = map.by_name.get(name) {
-            return Ok(Arc::clone(room));
+            return Ok((Arc::clone(room), false));
         }
         if map.by_name.len() >= self.max && !permanent {
             return Err(TooManyRooms);
@@ -365,8 +461,37 @@ impl Rooms {
         let record = RoomRecord { id: RoomId::random(), name: name.clone(), permanent, created: now };
         let room = Arc::new(Room::new(record.id, name.clone(), permanent, Seq::ZERO));
         keep(Change::PutRoom(record));
+        found(&room, &mut room.lock()).into_iter().for_each(keep);
+        map.by_id.insert(room.id, Arc::clone(&room));
         map.by_name.insert(name.clone(), Arc::clone(&room));
-        Ok(room)
+        Ok((room, true))
+    }
+
+    /// The direct of two, made if there is none.
+    pub(super) fn direct(&self, a: &Author, b: &Author, now: Timestamp, mut keep: impl FnMut(Change)) -> Arc<Room> {
+        let pair = pair(a.principal, b.principal);
+        let mut map = self.map.lock();
+        if let Some(room) = map.directs.get(&pair) {
+            return Arc::clone(room);
+        }
+        let id = RoomId::random();
+        let name = RoomName::parse(&format!("@{id}")).expect("hexadecimal digits make a room's name");
+        let mut room = Room::new(id, name.clone(), false, Seq::ZERO);
+        room.pair = Some(pair);
+        let room = Arc::new(room);
+        keep(Change::PutRoom(RoomRecord { id, name, permanent: false, created: now }));
+        keep(Change::PutSettings(room.lock().house.record(id, room.pair)));
+        map.by_id.insert(id, Arc::clone(&room));
+        map.directs.insert(pair, Arc::clone(&room));
+        room
+    }
+
+    pub(super) fn of_pair(&self, a: PrincipalId, b: PrincipalId) -> Option<Arc<Room>> {
+        self.map.lock().directs.get(&pair(a, b)).cloned()
+    }
+
+    pub(super) fn by_id(&self, id: RoomId) -> Option<Arc<Room>> {
+        self.map.lock().by_id.get(&id).cloned()
     }
 
     pub(super) fn find(&self, name: &RoomName) -> Option<Arc<Room>> {
@@ -374,28 +499,39 @@ impl Rooms {
     }
 
     /// Put back a room that the store has kept.
-    pub(super) fn restore(&self, record: &RoomRecord, head: Seq) -> Arc<Room> {
-        let room = Arc::new(Room::new(record.id, record.name.clone(), record.permanent, head));
-        self.map.lock().by_name.insert(record.name.clone(), Arc::clone(&room));
+    pub(super) fn restore(&self, record: &RoomRecord, head: Seq, settings: Option<&SettingsRecord>) -> Arc<Room> {
+        let mut room = Room::new(record.id, record.name.clone(), record.permanent, head);
+        room.pair = settings.and_then(|settings| settings.pair);
+        if let Some(SettingsRecord { settings, password, .. }) = settings {
+            room.settle(&mut room.lock(), settings.clone(), password.clone());
+        }
+        let room = Arc::new(room);
+        let mut map = self.map.lock();
+        map.by_id.insert(room.id, Arc::clone(&room));
+        match room.pair {
+            Some(pair) => drop(map.directs.insert(pair, Arc::clone(&room))),
+            None => drop(map.by_name.insert(record.name.clone(), Arc::clone(&room))),
+        }
         room
     }
 
     /// Take a member out of its room. What has to be changed in the store is given to `keep`. True if somebody is left
     /// to be told.
-    pub(super) fn leave(&self, member: &Member, keep: impl FnOnce(Change)) -> bool {
+    pub(super) fn leave(&self, member: &Member, why: Why, mut keep: impl FnMut(Change)) -> bool {
         let room = &member.room;
         // The registry first: nobody opens the room while it is being ended.
         let mut map = self.map.lock();
         let mut state = room.lock();
         member.leave();
-        let principal = member.author().principal;
-        let Some((_, principal_gone)) = state.members.remove(principal, member.session.id) else { return false };
+        let who = member.author();
+        let Some((_, principal_gone)) = state.members.remove(who.principal, member.session.id) else { return false };
         if principal_gone {
-            state.publishers.forget(principal);
+            state.publishers.forget(who.principal);
             let count = state.members.count();
-            state.presence.record(Arc::clone(member.author()), false, count);
+            state.presence.record(Arc::clone(who), false, count);
+            state.house.departed(who, why, member.read()).into_iter().for_each(&mut keep);
         }
-        if !state.members.is_empty() || room.permanent {
+        if !state.members.is_empty() || room.stays(&state) {
             keep(Change::DropMember { session: member.session.id, room: room.id });
             return true;
         }
@@ -403,19 +539,32 @@ impl Rooms {
         false
     }
 
-    fn end(map: &mut Map, room: &Room, state: &mut State, keep: impl FnOnce(Change)) {
+    /// End a room, whoever is a member. Nobody may be in it any more.
+    pub(super) fn close(&self, room: &Room, keep: impl FnMut(Change)) {
+        let mut map = self.map.lock();
+        let mut state = room.lock();
+        if !state.ended {
+            Self::end(&mut map, room, &mut state, keep);
+        }
+    }
+
+    fn end(map: &mut Map, room: &Room, state: &mut State, mut keep: impl FnMut(Change)) {
         state.ended = true;
-        map.by_name.remove(&room.name);
+        map.by_id.remove(&room.id);
+        match room.pair {
+            Some(pair) => drop(map.directs.remove(&pair)),
+            None => drop(map.by_name.remove(&room.name)),
+        }
         keep(Change::DropRoom(room.id));
     }
 
     /// End the rooms that nobody is in and that don't stay.
     pub(super) fn end_empty(&self, mut keep: impl FnMut(Change)) {
         let mut map = self.map.lock();
-        let rooms: Vec<_> = map.by_name.values().cloned().collect();
+        let rooms: Vec<_> = map.by_id.values().cloned().collect();
         for room in rooms {
             let mut state = room.lock();
-            if state.members.is_empty() && !room.permanent {
+            if state.members.is_empty() && !room.stays(&state) {
                 Self::end(&mut map, &room, &mut state, &mut keep);
             }
         }
@@ -423,12 +572,12 @@ impl Rooms {
 
     /// Every room.
     pub(super) fn all(&self) -> Vec<Arc<Room>> {
-        self.map.lock().by_name.values().cloned().collect()
+        self.map.lock().by_id.values().cloned().collect()
     }
 
     /// What one room's tail may take, so that all of them keep to the budget.
     pub(super) fn tail_bytes(&self) -> usize {
-        let rooms = self.map.lock().by_name.len().max(1);
+        let rooms = self.map.lock().by_id.len().max(1);
         (self.tail_bytes / rooms).clamp(MIN_TAIL_BYTES, MAX_TAIL_BYTES)
     }
 

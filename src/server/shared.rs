@@ -10,14 +10,17 @@ use super::builder::Config;
 use super::committer::{CommitQueue, Submission};
 use super::conn::Conn;
 use super::flusher::FlushQueue;
+use super::login::Login;
+use super::people::People;
 use super::registry::Sessions;
 use super::rooms::{Room, Rooms};
 use super::toll::Tolls;
+use crate::auth::DynAuthenticator;
 use crate::handler::{DynHandler, Interests};
 use crate::id::Timestamp;
 use crate::room::Author;
 use crate::rt::{Gate, TaskGroup};
-use crate::store::{Change, DynLog};
+use crate::store::{Change, DynLog, StoreError, StoreErrorKind};
 
 /// A server's state.
 #[derive(Debug)]
@@ -26,6 +29,9 @@ pub(super) struct Shared {
     pub(super) store: Arc<dyn DynLog>,
     pub(super) handler: Option<Arc<dyn DynHandler>>,
     pub(super) interests: Interests,
+    pub(super) authenticator: Option<Arc<dyn DynAuthenticator>>,
+    pub(super) people: People,
+    pub(super) login: Login,
     pub(super) rooms: Rooms,
     pub(super) sessions: Sessions,
     pub(super) commits: CommitQueue,
@@ -63,6 +69,14 @@ impl Shared {
         let (done, kept) = oneshot::channel();
         self.commits.submit(Submission::Record(change, Some(done)));
         kept.await.is_ok()
+    }
+
+    /// Have changes kept, and wait until they are.
+    pub(super) async fn keep_surely(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let (done, kept) = oneshot::channel();
+        self.commits.submit(Submission::Sure { changes, done });
+        let stopped = || StoreError::new(StoreErrorKind::Closed, "the server is stopping");
+        kept.await.unwrap_or_else(|_| Err(stopped()))
     }
 
     /// Have a room flushed.

@@ -38,6 +38,16 @@ enum Stage {
     Attach,
 }
 
+/// Bytes that may be a secret: its `Debug` shows nothing of them.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Hidden(pub(crate) Vec<u8>);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hidden(…)")
+    }
+}
+
 /// What a frame of the handshake asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -46,6 +56,9 @@ pub(crate) enum Step {
     /// Admit a guest with this alias, or one of the server's choice; then [`admitted`](Handshake::admitted) or
     /// [`refused`](Handshake::refused).
     Guest(Option<Alias>),
+    /// Admit whoever this shows to be somebody, or ask on; then [`admitted`](Handshake::admitted) or
+    /// [`refused`](Handshake::refused).
+    Other { mechanism: String, data: Hidden },
     /// Admit whoever has this session's token; then [`admitted`](Handshake::admitted) or [`refused`](Handshake::refused).
     Session(Vec<u8>),
     /// Answer with `Attached`. With the token, if the client wants to go on with a session, and where it is.
@@ -133,10 +146,7 @@ impl Handshake {
         match auth.mechanism.as_str() {
             "guest" => {}
             "session" => return Step::Session(auth.data.into()),
-            _ => {
-                let text = "this server knows the mechanisms `guest` and `session`: use one of them".into();
-                return self.try_again(Code::MECHANISM_UNSUPPORTED, text);
-            }
+            _ => return Step::Other { mechanism: auth.mechanism, data: Hidden(auth.data.into()) },
         }
         let parsed = match std::str::from_utf8(&auth.data) {
             Ok("") => return Step::Guest(None),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use super::{Commit, Extent, Log, OutboxRecord, ReadPage, Retention, SearchPage, Snapshot, StoreError};
+use super::{AuditRecord, Commit, Extent, Log, OutboxRecord, ReadPage, Retention, SearchPage, Snapshot, StoreError};
 use crate::id::{Lineage, OutboxId, RoomId, Seq, Timestamp};
 use crate::protocol::EventKind;
 use crate::room::{Batch, Taken};
@@ -25,6 +25,7 @@ pub(crate) trait DynLog: fmt::Debug + Send + Sync {
     fn taken(&self, room: RoomId, outbox: OutboxId, n: u64) -> Answer<'_, Option<Taken>>;
     fn trim(&self, room: RoomId, keep: Retention, now: Timestamp) -> Answer<'_, Seq>;
     fn redact<'a>(&'a self, room: RoomId, seq: Seq, kind: EventKind, body: &'a [u8]) -> Answer<'a, bool>;
+    fn audit(&self, before: u64, limit: usize) -> Answer<'_, Vec<(u64, AuditRecord)>>;
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
@@ -71,6 +72,10 @@ impl<L: Log> DynLog for L {
 
     fn redact<'a>(&'a self, room: RoomId, seq: Seq, kind: EventKind, body: &'a [u8]) -> Answer<'a, bool> {
         Box::pin(Log::redact(self, room, seq, kind, body))
+    }
+
+    fn audit(&self, before: u64, limit: usize) -> Answer<'_, Vec<(u64, AuditRecord)>> {
+        Box::pin(Log::audit(self, before, limit))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

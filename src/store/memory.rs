@@ -7,7 +7,8 @@ use parking_lot::Mutex;
 
 use super::words::{self, words};
 use super::{
-    Change, Commit, Extent, Log, OutboxRecord, ReadPage, Retention, SearchPage, Snapshot, StoreError, StoreErrorKind,
+    AuditRecord, Change, Commit, Extent, Log, OutboxRecord, ReadPage, Retention, SearchPage, Snapshot, StoreError,
+    StoreErrorKind,
 };
 use crate::id::{Lineage, OutboxId, RoomId, Seq, Timestamp};
 use crate::protocol::EventKind;
@@ -26,6 +27,16 @@ pub struct MemoryStore {
     total_bytes: usize,
     room_bytes: usize,
     rooms: Mutex<HashMap<RoomId, Room>>,
+    audit: Mutex<Audit>,
+}
+
+/// Entries of the audit log that are kept.
+const MAX_AUDIT: usize = 10_000;
+
+#[derive(Debug, Default)]
+struct Audit {
+    entries: VecDeque<AuditRecord>,
+    dropped: u64,
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +60,7 @@ impl MemoryStore {
     /// Keep about `room_bytes` of each room, and about `total_bytes` of all rooms together (but 16 KiB of each, however
     /// many there are).
     pub fn new(room_bytes: usize, total_bytes: usize) -> Self {
-        Self { lineage: Lineage::random(), total_bytes, room_bytes, rooms: Mutex::default() }
+        Self { lineage: Lineage::random(), total_bytes, room_bytes, rooms: Mutex::default(), audit: Mutex::default() }
     }
 
     fn with<T>(&self, room: RoomId, f: impl FnOnce(&Room) -> T) -> Option<T> {
@@ -130,6 +141,14 @@ impl Log for MemoryStore {
                     let head = room.head;
                     let outbox = room.outbox(outbox);
                     (outbox.decided, outbox.used) = (outbox.decided.max(n), head);
+                }
+                Change::Audit(record) => {
+                    let mut audit = self.audit.lock();
+                    if audit.entries.len() >= MAX_AUDIT {
+                        audit.entries.pop_front();
+                        audit.dropped += 1;
+                    }
+                    audit.entries.push_back(record);
                 }
                 _ => {}
             }
@@ -290,6 +309,12 @@ impl Log for MemoryStore {
         }
         room.cut(Seq::new(target.min(newest)));
         Ok(room.trimmed())
+    }
+
+    async fn audit(&self, before: u64, limit: usize) -> Result<Vec<(u64, AuditRecord)>, StoreError> {
+        let audit = self.audit.lock();
+        let numbered = audit.entries.iter().enumerate().map(|(i, entry)| (audit.dropped + i as u64 + 1, entry));
+        Ok(numbered.rev().filter(|(n, _)| *n < before).take(limit).map(|(n, entry)| (n, entry.clone())).collect())
     }
 
     async fn redact(&self, room: RoomId, seq: Seq, kind: EventKind, body: &[u8]) -> Result<bool, StoreError> {

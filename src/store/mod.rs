@@ -4,6 +4,7 @@
 
 mod dynamic;
 mod memory;
+mod people;
 mod records;
 mod shared;
 #[cfg(feature = "sqlite")]
@@ -15,9 +16,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use crate::room::{Author, Batch, NewBatch, PublishId, Run, Taken};
+pub use crate::room::{AddressPrefix, Author, BanTarget, Batch, NewBatch, PublishId, Run, Taken};
 pub(crate) use dynamic::DynLog;
 pub use memory::MemoryStore;
+pub use people::{AccountRecord, AuditRecord, BanRecord, CodeRecord, SettingsRecord, StandingRecord};
 pub use records::{Change, MemberRecord, RoomRecord, SessionRecord, Snapshot, TokenHash};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, Findings, SqliteOptions, SqliteStore};
@@ -162,6 +164,21 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
         kind: EventKind,
         body: &[u8],
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// What was done to keep order, newest first, numbered from 1 in the order of the commits: at most `limit` entries
+    /// before number `before`. Default: nothing is kept of it.
+    ///
+    /// # Errors
+    ///
+    /// It can't be read.
+    fn audit(
+        &self,
+        before: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<(u64, AuditRecord)>, StoreError>> + Send {
+        let _ = (before, limit);
+        async { Ok(Vec::new()) }
+    }
 
     /// Finish what is begun and close: later calls fail. Called when a server has shut down, or was dropped; perhaps
     /// more than once.

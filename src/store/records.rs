@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::people::{AccountRecord, AuditRecord, BanRecord, CodeRecord, SettingsRecord, StandingRecord};
 use crate::id::{Alias, OutboxId, PrincipalId, RoomId, RoomName, Seq, SessionId, Timestamp};
 use crate::protocol::PrincipalKind;
 
@@ -12,7 +13,7 @@ use crate::protocol::PrincipalKind;
 pub enum Change {
     /// There is this room, or it is different now.
     PutRoom(RoomRecord),
-    /// A room has ended: it, its log, its members and what is known of outboxes there are gone.
+    /// A room has ended: it, its log, its members, settings, standings, bans and what is known of outboxes there are gone.
     DropRoom(RoomId),
     /// There is this session, or it is different now.
     PutSession(SessionRecord),
@@ -37,6 +38,48 @@ pub enum Change {
         /// Up to which number.
         n: u64,
     },
+    /// There is this account, or it is different now. Accounts are never dropped: their aliases stay reserved.
+    PutAccount(AccountRecord),
+    /// A room is like this now.
+    PutSettings(SettingsRecord),
+    /// Somebody stands so in a room now.
+    PutStanding(StandingRecord),
+    /// Somebody is nothing in a room any more.
+    DropStanding {
+        /// Which room.
+        room: RoomId,
+        /// Who.
+        principal: PrincipalId,
+    },
+    /// There is this ban, or it is different now; its room and target are its name.
+    PutBan(BanRecord),
+    /// A ban is no more.
+    DropBan {
+        /// Its room; none: the whole server.
+        room: Option<RoomId>,
+        /// Its target, as text.
+        target: String,
+    },
+    /// Somebody takes nothing from somebody else.
+    PutBlock {
+        /// Who.
+        principal: PrincipalId,
+        /// From whom.
+        blocked: PrincipalId,
+    },
+    /// They do again.
+    DropBlock {
+        /// Who.
+        principal: PrincipalId,
+        /// From whom.
+        blocked: PrincipalId,
+    },
+    /// There is this code.
+    PutCode(CodeRecord),
+    /// A code was used, or is too old.
+    DropCode(TokenHash),
+    /// Something was done to keep order. See [`Log::audit`](super::Log::audit).
+    Audit(AuditRecord),
 }
 
 /// A room that outlives the process.
@@ -106,6 +149,18 @@ pub struct Snapshot {
     pub rooms: Vec<(RoomRecord, super::Extent)>,
     /// Every session.
     pub sessions: Vec<SessionRecord>,
-    /// Every membership.
+    /// Every session's membership.
     pub members: Vec<MemberRecord>,
+    /// Every account, deleted ones too.
+    pub accounts: Vec<AccountRecord>,
+    /// How rooms are, those that aren't plain public ones.
+    pub settings: Vec<SettingsRecord>,
+    /// Who stands how in which room.
+    pub standings: Vec<StandingRecord>,
+    /// Every ban.
+    pub bans: Vec<BanRecord>,
+    /// Who takes nothing from whom.
+    pub blocks: Vec<(PrincipalId, PrincipalId)>,
+    /// Every code that is still good.
+    pub codes: Vec<CodeRecord>,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Commit, Extent, Log, OutboxRecord, ReadPage, Retention, SearchPage, Snapshot, StoreError};
+use super::{AuditRecord, Commit, Extent, Log, OutboxRecord, ReadPage, Retention, SearchPage, Snapshot, StoreError};
 use crate::id::{Lineage, OutboxId, RoomId, Seq, Timestamp};
 use crate::protocol::EventKind;
 use crate::room::{Batch, Taken};
@@ -60,6 +60,10 @@ impl<L: Log> Log for Arc<L> {
 
     async fn redact(&self, room: RoomId, seq: Seq, kind: EventKind, body: &[u8]) -> Result<bool, StoreError> {
         (**self).redact(room, seq, kind, body).await
+    }
+
+    async fn audit(&self, before: u64, limit: usize) -> Result<Vec<(u64, AuditRecord)>, StoreError> {
+        (**self).audit(before, limit).await
     }
 
     async fn close(&self) {

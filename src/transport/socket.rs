@@ -21,6 +21,15 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
+    /// Whether nobody on the way can read along.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        match self {
+            Self::Tcp(_) => false,
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => true,
+        }
+    }
+
     /// Wait until there is something to read (or an end, or an error).
     pub(crate) async fn readable(&self) -> io::Result<()> {
         match self {

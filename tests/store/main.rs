@@ -5,6 +5,7 @@ mod contract;
 mod copies;
 mod crash;
 mod files;
+mod people;
 mod space;
 
 use std::path::PathBuf;

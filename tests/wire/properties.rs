@@ -94,6 +94,53 @@ fn own() -> impl Strategy<Value = OwnPublish> {
     (outbox(), any::<u64>()).prop_map(|(outbox, n)| OwnPublish { outbox, n })
 }
 
+fn secret() -> impl Strategy<Value = Secret> {
+    text().prop_map(Secret)
+}
+
+fn settings() -> impl Strategy<Value = RoomSettings> {
+    let kind = any::<u8>().prop_map(RoomKind::from_u8);
+    let history = any::<u8>().prop_map(HistoryRule::from_u8);
+    (kind, text(), option::of(any::<u32>()), any::<bool>(), any::<bool>(), history).prop_map(
+        |(kind, topic, limit, announcement_only, archived, history)| RoomSettings {
+            kind,
+            topic,
+            limit,
+            announcement_only,
+            archived,
+            history,
+        },
+    )
+}
+
+fn whom() -> impl Strategy<Value = Whom> {
+    prop_oneof![principal().prop_map(Whom::Id), text().prop_map(Whom::Name)]
+}
+
+fn session_entry() -> impl Strategy<Value = SessionEntry> {
+    (session(), any::<bool>(), any::<bool>(), option::of(text()), text()).prop_map(
+        |(session, current, connected, address, agent)| SessionEntry { session, current, connected, address, agent },
+    )
+}
+
+fn room_entry() -> impl Strategy<Value = RoomEntry> {
+    (text(), any::<u32>(), settings()).prop_map(|(name, members, settings)| RoomEntry { name, members, settings })
+}
+
+fn ban_entry() -> impl Strategy<Value = BanEntry> {
+    (text(), text(), text(), option::of(any::<i64>())).prop_map(|(whom, by, reason, until)| BanEntry {
+        whom,
+        by,
+        reason,
+        until,
+    })
+}
+
+fn audit_entry() -> impl Strategy<Value = AuditEntry> {
+    (any::<u64>(), any::<i64>(), text(), text(), text(), text(), text())
+        .prop_map(|(n, at, by, act, room, whom, text)| AuditEntry { n, at, by, act, room, whom, text })
+}
+
 /// Each message, and what its fields may be. Add a message here and the properties hold for it too.
 macro_rules! messages {
     ($($message:ident { $($field:ident: $values:expr),+ $(,)? })*) => {
@@ -195,6 +242,33 @@ messages! {
     HistoryEnd { request: any::<u32>(), room: room(), more_before: any::<bool>(), more_after: any::<bool>() }
     Search { request: any::<u32>(), room: room(), query: text(), before: option::of(seq()), limit: any::<u32>() }
     SearchPage { request: any::<u32>(), room: room(), hits: vec(hit(), 0..4), more: any::<bool>() }
+    ChangePassword { request: any::<u32>(), old: secret(), new: secret() }
+    Done { request: any::<u32>() }
+    ListSessions { request: any::<u32>() }
+    SessionsPage { request: any::<u32>(), sessions: vec(session_entry(), 0..4) }
+    EndSession { request: any::<u32>(), session: session() }
+    DeleteAccount { request: any::<u32>(), password: secret() }
+    ListRooms { request: any::<u32>(), after: option::of(text()), limit: any::<u32>() }
+    RoomsPage { request: any::<u32>(), rooms: vec(room_entry(), 0..4), more: any::<bool>() }
+    CreateRoom { request: any::<u32>(), name: text(), settings: settings(), password: option::of(secret()) }
+    JoinWith { request: any::<u32>(), name: text(), password: secret() }
+    Moderate {
+        request: any::<u32>(), room: room(), act: event_kind(), whom: option::of(whom()), text: option::of(text()),
+        for_ms: option::of(any::<u64>()), value: option::of(any::<u64>()), settings: option::of(settings()),
+        password: option::of(secret()),
+    }
+    ListBans { request: any::<u32>(), room: room() }
+    BansPage { request: any::<u32>(), bans: vec(ban_entry(), 0..4) }
+    Direct { request: any::<u32>(), whom: whom() }
+    Block { request: any::<u32>(), whom: whom(), blocked: any::<bool>() }
+    Whois { request: any::<u32>(), whom: whom() }
+    Profile {
+        request: any::<u32>(), person: person(), online: any::<bool>(), away: option::of(text()),
+        seen: option::of(any::<i64>()), admin: any::<bool>(),
+    }
+    Away { request: any::<u32>(), text: option::of(text()) }
+    ListAudit { request: any::<u32>(), before: option::of(any::<u64>()), limit: any::<u32>() }
+    AuditPage { request: any::<u32>(), entries: vec(audit_entry(), 0..4), more: any::<bool>() }
     Presence {
         room: room(), version: any::<u64>(), from: any::<u64>(), count: any::<u32>(), joined: vec(person(), 0..4),
         left: vec(person(), 0..4), partial: any::<bool>(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::Sql;
+use super::people;
 use crate::id::{OutboxId, PrincipalId, RoomId, Seq, SessionId, Timestamp};
 use crate::store::{Batch, Change, Commit, MemberRecord, NewBatch, PublishId, RoomRecord, SessionRecord};
 
@@ -180,6 +181,7 @@ impl Known {
                 // written at its end: that isn't needed any more.
                 self.rooms.remove(&room);
                 fx.dropped = true;
+                people::drop_room(conn, room)?;
                 drop_room(conn, room)
             }
             Change::PutSession(session) => put_session(conn, &session),
@@ -203,6 +205,7 @@ impl Known {
                 .execute(params![room, outbox.as_bytes(), n as i64])
                 .map(drop)
             }
+            other => people::change(conn, &other),
         }
     }
 }

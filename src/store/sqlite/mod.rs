@@ -10,6 +10,7 @@ mod checkpoint;
 mod commit;
 mod error;
 mod lock;
+mod people;
 mod read;
 mod readers;
 mod schema;
@@ -33,8 +34,8 @@ pub use check::Findings;
 
 use super::words::words;
 use super::{
-    Batch, Commit, Extent, Log, OutboxRecord, ReadPage, Retention, SearchPage, Snapshot, StoreError, StoreErrorKind,
-    Taken,
+    AuditRecord, Batch, Commit, Extent, Log, OutboxRecord, ReadPage, Retention, SearchPage, Snapshot, StoreError,
+    StoreErrorKind, Taken,
 };
 use crate::id::{Lineage, OutboxId, RoomId, Seq, Timestamp};
 use crate::protocol::EventKind;
@@ -275,6 +276,10 @@ impl Log for SqliteStore {
     async fn redact(&self, room: RoomId, seq: Seq, kind: EventKind, body: &[u8]) -> Result<bool, StoreError> {
         let body = body.to_vec();
         self.ask(|reply| Job::Redact { room, seq, kind, body, reply }).await
+    }
+
+    async fn audit(&self, before: u64, limit: usize) -> Result<Vec<(u64, AuditRecord)>, StoreError> {
+        self.look(move |now| people::audit(now.conn, before, limit)).await
     }
 
     async fn close(&self) {

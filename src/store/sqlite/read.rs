@@ -7,6 +7,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::commit::{id, seq};
 use super::error::Sql;
+use super::people;
 use crate::id::{Alias, OutboxId, PrincipalId, RoomId, RoomName, Seq, SessionId, Timestamp};
 use crate::protocol::{EventKind, PrincipalKind};
 use crate::store::{
@@ -49,7 +50,7 @@ pub(super) fn room(conn: &Connection, room: RoomId) -> Sql<Option<RoomRow>> {
         .optional()
 }
 
-fn seq_at(row: &Row<'_>, i: usize) -> Sql<Seq> {
+pub(super) fn seq_at(row: &Row<'_>, i: usize) -> Sql<Seq> {
     row.get::<_, i64>(i).map(|seq| Seq::new(seq as u64))
 }
 
@@ -156,11 +157,14 @@ impl Moment<'_> {
                 read: seq_at(row, 3)?,
             })
         })?;
-        Ok(Snapshot {
+        let mut snapshot = Snapshot {
             rooms: rooms.collect::<Sql<_>>()?,
             sessions: sessions.collect::<Sql<_>>()?,
             members: members.collect::<Sql<_>>()?,
-        })
+            ..Snapshot::default()
+        };
+        people::load(self.conn, &mut snapshot)?;
+        Ok(snapshot)
     }
 
     pub(super) fn extent(&mut self, room: RoomId) -> Sql<Extent> {
@@ -355,6 +359,6 @@ fn page(
 }
 
 /// A name in the database that this library would not have written.
-fn invalid(e: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+pub(super) fn invalid(e: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(e))
 }

@@ -14,7 +14,7 @@ use crate::store::{StoreError, StoreErrorKind};
 const APPLICATION_ID: i32 = 0x6368_4e74;
 
 /// How to get from version `i` to version `i + 1`. Those of a release are never changed.
-const MIGRATIONS: &[&str] = &[include_str!("version1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("version1.sql"), include_str!("version2.sql")];
 
 /// The version that this library writes.
 pub(super) const VERSION: usize = MIGRATIONS.len();
@@ -172,7 +172,7 @@ mod tests {
         let mut conn = Connection::open_in_memory().unwrap();
         migrate(&mut conn, MIGRATIONS).unwrap();
         let lineage = lineage(&conn).unwrap();
-        let migrations: Vec<&str> = MIGRATIONS.iter().copied().chain(["CREATE TABLE accounts (id BLOB)"]).collect();
+        let migrations: Vec<&str> = MIGRATIONS.iter().copied().chain(["CREATE TABLE later (id BLOB)"]).collect();
         migrate(&mut conn, &migrations).unwrap();
         assert_eq!(version(&conn).unwrap(), VERSION + 1);
         assert_eq!(super::lineage(&conn).unwrap(), lineage);

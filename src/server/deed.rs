@@ -1,0 +1,378 @@
+//! An act in a room, in its turn: whether it may be done, and what it comes to.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::committer::{Decided, NotDone};
+use super::house::{self, Who};
+use super::membership;
+use super::moderation::{Target, body, words};
+use super::requests;
+use super::rooms::{Member, Room, State, person};
+use super::shared::{Clock, Shared};
+use crate::handler::Ruling;
+use crate::id::{PrincipalId, RoomId, Timestamp};
+use crate::protocol::message::{EventKind, Moderate, Rank, RoomChange};
+use crate::protocol::{Code, PrincipalKind};
+use crate::room::permission::{Ticket, may};
+use crate::room::{Action, Author, BanTarget, Role};
+use crate::store::{AuditRecord, BanRecord, Change, StandingRecord};
+
+/// An act on its way to the committer.
+pub(super) struct Deed {
+    pub(super) shared: Arc<Shared>,
+    pub(super) actor: Arc<Author>,
+    pub(super) address: Option<IpAddr>,
+    pub(super) admin: bool,
+    pub(super) ruling: Ruling,
+    pub(super) action: Action,
+    pub(super) target: Option<Target>,
+    pub(super) password: Option<String>,
+}
+
+fn not(code: Code, text: &str) -> NotDone {
+    NotDone { code, text: text.to_owned() }
+}
+
+impl Deed {
+    /// Whether it may be done, and what it comes to. Under the room's lock, in its turn.
+    pub(super) fn decide(self, room: RoomId, state: &mut State, moderate: Moderate) -> Result<Decided, NotDone> {
+        let now = Clock::timestamp();
+        let here = state.members.has(self.actor.principal);
+        let who = Who { author: &self.actor, address: self.address, admin: self.admin, here };
+        let role = state.house.role(who, now);
+        if self.ruling != Ruling::Allow {
+            may(role, self.action, &state.house.settings, Ticket::default()).map_err(|code| not(code, words(code)))?;
+            if let Some(Target::Somebody(target)) = &self.target {
+                self.check_rank(state, role, target, now)?;
+            }
+        }
+        let until = moderate
+            .for_ms
+            .map(|ms| Timestamp::from_millis(now.as_millis().saturating_add(i64::try_from(ms).unwrap_or(i64::MAX))));
+        let whom = match &self.target {
+            Some(Target::Somebody(author)) => Some(person(author, 0)),
+            _ => None,
+        };
+        let text = moderate.text.clone().filter(|text| !text.is_empty());
+        let change = RoomChange { whom, text, ..RoomChange::default() };
+        let mut decided = match moderate.act {
+            EventKind::TOPIC => topic(room, state, change),
+            EventKind::SETTINGS => self.settings(room, state, moderate.clone(), change),
+            EventKind::KICK => self.kick(room, state, change),
+            EventKind::BAN => self.ban(room, state, until, change),
+            EventKind::UNBAN => self.unban(room, state, change),
+            EventKind::MUTE => {
+                // For ever is a time too.
+                let forever = Timestamp::from_millis(i64::MAX);
+                self.mute(
+                    room,
+                    state,
+                    Some(until.unwrap_or(forever)),
+                    RoomChange { until: until.map(Timestamp::as_millis), ..change },
+                )
+            }
+            EventKind::UNMUTE => self.mute(room, state, None, change),
+            EventKind::INVITE => self.invite(room, state, change),
+            EventKind::ROLE => self.role(room, state, moderate.value, change),
+            _ => deletion(state, moderate.value, change),
+        }?;
+        decided.event.0 = moderate.act;
+        decided.changes.push(Change::Audit(self.audit(&moderate, now)));
+        Ok(decided)
+    }
+
+    /// Nobody acts on somebody above them.
+    fn check_rank(&self, state: &State, role: Role, target: &Author, now: Timestamp) -> Result<(), NotDone> {
+        if matches!(self.action, Action::Invite) {
+            return Ok(());
+        }
+        if target.principal == self.actor.principal {
+            return Err(not(Code::BAD_REQUEST, "that is you"));
+        }
+        let admin = self.shared.people.is_admin(target.principal);
+        let here = state.members.has(target.principal);
+        let theirs = state.house.role(Who { author: target, address: None, admin, here }, now);
+        if role.outranks(theirs) { Ok(()) } else { Err(not(Code::NOT_PERMITTED, "you don't rank above them here")) }
+    }
+
+    fn somebody(&self) -> Result<Arc<Author>, NotDone> {
+        match &self.target {
+            Some(Target::Somebody(author)) => Ok(Arc::clone(author)),
+            _ => Err(not(Code::BAD_REQUEST, "say to whom, by alias or id")),
+        }
+    }
+
+    fn settings(
+        &self,
+        room: RoomId,
+        state: &State,
+        moderate: Moderate,
+        change: RoomChange,
+    ) -> Result<Decided, NotDone> {
+        let Some(settings) = moderate.settings else {
+            return Err(not(Code::BAD_REQUEST, "new settings were not sent"));
+        };
+        let mut record = state.house.record(room, None);
+        (record.settings, record.password) = (settings.clone(), self.password.clone());
+        let (given, password) = (settings.clone(), self.password.clone());
+        Ok(Decided {
+            event: (EventKind::SETTINGS, body(&RoomChange { settings: Some(settings), ..change })),
+            changes: vec![Change::PutSettings(record)],
+            apply: Box::new(move |room, state| room.settle(state, given, password)),
+            then: None,
+        })
+    }
+
+    fn kick(&self, room: RoomId, state: &State, change: RoomChange) -> Result<Decided, NotDone> {
+        let target = self.somebody()?;
+        let mut standing = state.house.standing(room, &target);
+        if !standing.member && !state.members.has(target.principal) {
+            return Err(not(Code::NO_SUCH_PERSON, "they are not in this room"));
+        }
+        (standing.member, standing.invited, standing.rank) = (false, false, Rank::Member);
+        let reason = change.text.clone().unwrap_or_default();
+        Ok(Decided {
+            event: (EventKind::KICK, body(&change)),
+            changes: vec![house::record(&standing)],
+            apply: Box::new(|_, state| state.house.put(standing)),
+            then: Some(Box::new(move |shared, room| {
+                shared.people.left(target.principal, room.id);
+                membership::put_out(shared, room, target.principal, Code::KICKED, &out("kicked", &reason), None);
+            })),
+        })
+    }
+
+    fn ban(
+        &self,
+        room: RoomId,
+        state: &State,
+        until: Option<Timestamp>,
+        change: RoomChange,
+    ) -> Result<Decided, NotDone> {
+        let (target, mut changes) = match &self.target {
+            Some(Target::Somebody(author)) => {
+                (BanTarget::Principal(author.principal, author.alias.clone()), Vec::new())
+            }
+            Some(Target::Pattern(pattern)) => (pattern.clone(), Vec::new()),
+            None => return Err(not(Code::BAD_REQUEST, "say whom")),
+        };
+        let reason = change.text.clone().unwrap_or_default();
+        let by = self.actor.alias.clone();
+        let ban = BanRecord { room: Some(room), target: target.clone(), by, reason: reason.clone(), until };
+        changes.push(Change::PutBan(ban.clone()));
+        // Members whom it is for are none any more, whether they are here or not; those who keep order stay.
+        let mut out_of_it = Vec::new();
+        if let Some(Target::Somebody(author)) = &self.target {
+            let mut standing = state.house.standing(room, author);
+            (standing.member, standing.invited, standing.rank) = (false, false, Rank::Member);
+            changes.push(house::record(&standing));
+            out_of_it.push(standing);
+        } else {
+            let fits = |standing: &&StandingRecord| {
+                standing.rank == Rank::Member && target.fits(standing.principal, &standing.alias, None)
+            };
+            for standing in state.house.standings.values().filter(fits) {
+                let mut standing = standing.clone();
+                (standing.member, standing.invited) = (false, false);
+                changes.push(house::record(&standing));
+                out_of_it.push(standing);
+            }
+        }
+        let mask = match &target {
+            BanTarget::Mask(mask) => Some(mask.clone()),
+            // Where somebody comes from is nobody's business in the room.
+            _ => None,
+        };
+        let members = out_of_it.clone();
+        Ok(Decided {
+            event: (EventKind::BAN, body(&RoomChange { until: until.map(Timestamp::as_millis), mask, ..change })),
+            changes,
+            apply: Box::new(move |_, state| {
+                state.house.bans.retain(|other| other.target != ban.target);
+                state.house.bans.push(ban);
+                out_of_it.into_iter().for_each(|standing| state.house.put(standing));
+            }),
+            then: Some(Box::new(move |shared, room| {
+                members.iter().for_each(|standing| shared.people.left(standing.principal, room.id));
+                put_out_banned(shared, room, &out("banned", &reason));
+            })),
+        })
+    }
+
+    fn unban(&self, room: RoomId, state: &State, change: RoomChange) -> Result<Decided, NotDone> {
+        let is = |ban: &BanRecord| match &self.target {
+            Some(Target::Somebody(author)) => {
+                matches!(&ban.target, BanTarget::Principal(banned, _) if *banned == author.principal)
+            }
+            Some(Target::Pattern(pattern)) => ban.target == *pattern,
+            None => false,
+        };
+        let Some(ban) = state.house.bans.iter().find(|ban| is(ban)).cloned() else {
+            return Err(not(Code::BAD_REQUEST, "there is no such ban; /bans shows them"));
+        };
+        let mask = match &ban.target {
+            BanTarget::Mask(mask) => Some(mask.clone()),
+            _ => None,
+        };
+        Ok(Decided {
+            event: (EventKind::UNBAN, body(&RoomChange { mask, ..change })),
+            changes: vec![Change::DropBan { room: Some(room), target: ban.target.to_string() }],
+            apply: Box::new(move |_, state| state.house.bans.retain(|other| other.target != ban.target)),
+            then: None,
+        })
+    }
+
+    fn mute(
+        &self,
+        room: RoomId,
+        state: &State,
+        until: Option<Timestamp>,
+        change: RoomChange,
+    ) -> Result<Decided, NotDone> {
+        let mut standing = state.house.standing(room, &*self.somebody()?);
+        standing.muted_until = until;
+        Ok(standing_only(standing, &change))
+    }
+
+    fn invite(&self, room: RoomId, state: &State, change: RoomChange) -> Result<Decided, NotDone> {
+        let target = self.somebody()?;
+        let mut standing = state.house.standing(room, &target);
+        if standing.member || state.members.has(target.principal) {
+            return Err(not(Code::BAD_REQUEST, "they are in this room already"));
+        }
+        standing.invited = true;
+        let by = self.actor.alias.clone();
+        let mut decided = standing_only(standing, &change);
+        decided.then = Some(Box::new(move |shared, room| {
+            requests::tell(shared, target.principal, &format!("{by} invites you to {}", room.name));
+        }));
+        Ok(decided)
+    }
+
+    fn role(&self, room: RoomId, state: &State, value: Option<u64>, change: RoomChange) -> Result<Decided, NotDone> {
+        let target = self.somebody()?;
+        let rank = match value {
+            Some(1) => Rank::Member,
+            Some(2) => Rank::Moderator,
+            Some(3) => Rank::Owner,
+            _ => return Err(not(Code::BAD_REQUEST, "a rank is 1 member, 2 moderator or 3 owner")),
+        };
+        if !state.members.has(target.principal) && !state.house.standing(room, &target).member {
+            return Err(not(Code::NO_SUCH_PERSON, "they are not in this room"));
+        }
+        let mut standing = state.house.standing(room, &target);
+        standing.rank = rank;
+        let mut decided = standing_only(standing, &RoomChange { value, ..change });
+        if rank == Rank::Owner {
+            // A room has one owner: it is handed over.
+            let mut before: Vec<_> = state.house.standings.values().cloned().collect();
+            before.retain(|other| other.rank == Rank::Owner && other.principal != target.principal);
+            for standing in &mut before {
+                standing.rank = Rank::Moderator;
+                decided.changes.push(house::record(standing));
+            }
+            let apply = decided.apply;
+            decided.apply = Box::new(move |room, state| {
+                before.into_iter().for_each(|standing| state.house.put(standing));
+                apply(room, state);
+            });
+        }
+        Ok(decided)
+    }
+
+    fn audit(&self, moderate: &Moderate, now: Timestamp) -> AuditRecord {
+        let whom = match &self.target {
+            Some(Target::Somebody(author)) => author.alias.to_string(),
+            Some(Target::Pattern(pattern)) => pattern.to_string(),
+            None => String::new(),
+        };
+        let room = self.shared.rooms.by_id(moderate.room).map(|room| room.name.to_string()).unwrap_or_default();
+        let mut text = moderate.text.clone().unwrap_or_default();
+        if let Some(value) = moderate.value {
+            text = format!("{value} {text}").trim_end().to_owned();
+        }
+        let (by, alias, act) = (self.actor.principal, self.actor.alias.clone(), word(moderate.act).to_owned());
+        AuditRecord { at: now, by, alias, act, room, whom, text }
+    }
+}
+
+fn topic(room: RoomId, state: &State, change: RoomChange) -> Result<Decided, NotDone> {
+    let mut record = state.house.record(room, None);
+    record.settings.topic = change.text.clone().unwrap_or_default();
+    let given = record.settings.topic.clone();
+    Ok(Decided {
+        event: (EventKind::TOPIC, body(&change)),
+        changes: vec![Change::PutSettings(record)],
+        apply: Box::new(move |_, state| state.house.settings.topic = given),
+        then: None,
+    })
+}
+
+fn deletion(state: &State, value: Option<u64>, change: RoomChange) -> Result<Decided, NotDone> {
+    if !value.is_some_and(|seq| seq > 0 && seq <= state.tail.head().get()) {
+        return Err(not(Code::BAD_REQUEST, "there is no such message"));
+    }
+    let event = (EventKind::DELETION, body(&RoomChange { value, ..change }));
+    Ok(Decided { event, changes: Vec::new(), apply: Box::new(|_, _| {}), then: None })
+}
+
+/// An act that changes a standing, and nothing else.
+fn standing_only(standing: StandingRecord, change: &RoomChange) -> Decided {
+    Decided {
+        event: (EventKind::ROLE, body(change)),
+        changes: vec![house::record(&standing)],
+        apply: Box::new(|_, state| state.house.put(standing)),
+        then: None,
+    }
+}
+
+fn out(how: &str, reason: &str) -> String {
+    if reason.is_empty() { format!("you were {how}") } else { format!("you were {how}: {reason}") }
+}
+
+/// Put out whoever is in a room and is banned by now.
+fn put_out_banned(shared: &Arc<Shared>, room: &Arc<Room>, text: &str) {
+    let now = Clock::timestamp();
+    let banned: Vec<PrincipalId> = {
+        let state = room.lock();
+        let role = |member: &Member| {
+            let author = member.author();
+            let (address, admin) = (member.conn.address.map(|a| a.ip()), shared.people.is_admin(author.principal));
+            state.house.role(Who { author, address, admin, here: true }, now)
+        };
+        let all = state.members.all().filter(|member| role(member) == Role::Banned);
+        all.map(|member| member.author().principal).collect()
+    };
+    for principal in banned {
+        let change = {
+            let mut state = room.lock();
+            let account = state.house.standings.get(&principal).filter(|s| s.kind == PrincipalKind::Account).cloned();
+            account.map(|mut standing| {
+                standing.member = false;
+                let change = house::record(&standing);
+                state.house.put(standing);
+                change
+            })
+        };
+        change.into_iter().for_each(|change| shared.keep(change));
+        shared.people.left(principal, room.id);
+        membership::put_out(shared, room, principal, Code::ROOM_BANNED, text, None);
+    }
+}
+
+/// The one word for it in the audit log.
+fn word(act: EventKind) -> &'static str {
+    match act {
+        EventKind::TOPIC => "topic",
+        EventKind::KICK => "kick",
+        EventKind::BAN => "ban",
+        EventKind::UNBAN => "unban",
+        EventKind::MUTE => "mute",
+        EventKind::UNMUTE => "unmute",
+        EventKind::INVITE => "invite",
+        EventKind::ROLE => "role",
+        EventKind::SETTINGS => "settings",
+        _ => "delete",
+    }
+}

@@ -1,0 +1,175 @@
+//! How a room is, and who stands how in it: what its permissions are decided by. Locked with the room.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::id::{PrincipalId, RoomId, Seq, Timestamp};
+use crate::protocol::Code;
+use crate::protocol::PrincipalKind;
+use crate::protocol::message::{Rank, RoomSettings};
+use crate::room::permission::{Ticket, may};
+use crate::room::{Action, Author, Role};
+use crate::store::{BanRecord, Change, SettingsRecord, StandingRecord};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct House {
+    pub(super) settings: RoomSettings,
+    /// The password's hash.
+    pub(super) password: Option<String>,
+    pub(super) standings: BTreeMap<PrincipalId, StandingRecord>,
+    pub(super) bans: Vec<BanRecord>,
+    /// One of the two of a direct has blocked the other.
+    pub(super) blocked: bool,
+    /// Not everybody who is here may talk: publishes have to be looked at.
+    restricted: bool,
+}
+
+/// Somebody, as far as a room has to know them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Who<'a> {
+    pub(super) author: &'a Author,
+    pub(super) address: Option<IpAddr>,
+    pub(super) admin: bool,
+    /// Is a member at this moment.
+    pub(super) here: bool,
+}
+
+/// Why a membership ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Its session ends: an account stays a member.
+    Ended,
+    /// They want to, or have to.
+    Out,
+}
+
+impl House {
+    /// Something has changed.
+    pub(super) fn changed(&mut self) {
+        self.restricted = self.settings.announcement_only
+            || self.settings.archived
+            || self.blocked
+            || self.standings.values().any(|standing| standing.muted_until.is_some());
+    }
+
+    /// Whether there is anybody here who may not talk.
+    pub(super) fn is_restricted(&self) -> bool {
+        self.restricted
+    }
+
+    pub(super) fn role(&self, who: Who<'_>, now: Timestamp) -> Role {
+        let standing = self.standings.get(&who.author.principal);
+        let rank = standing.map_or(Rank::Member, |standing| standing.rank);
+        if who.admin {
+            return Role::Admin;
+        }
+        if rank == Rank::Owner || rank == Rank::Moderator {
+            return rank.into();
+        }
+        let fits = |ban: &BanRecord| ban.target.fits(who.author.principal, &who.author.alias, who.address);
+        if self.bans.iter().any(|ban| ban.until.is_none_or(|until| until > now) && fits(ban)) {
+            return Role::Banned;
+        }
+        let member = who.here || standing.is_some_and(|standing| standing.member);
+        match standing.and_then(|standing| standing.muted_until) {
+            _ if !member => Role::Stranger,
+            Some(until) if until > now => Role::Muted,
+            _ => Role::Member,
+        }
+    }
+
+    /// Whether somebody may come in. `password` is the hash that they knew the password of.
+    pub(super) fn may_enter(
+        &self,
+        who: Who<'_>,
+        password: Option<&str>,
+        members: usize,
+        now: Timestamp,
+    ) -> Result<(), Code> {
+        let standing = self.standings.get(&who.author.principal);
+        let ticket = Ticket {
+            invited: standing.is_some_and(|standing| standing.invited),
+            password: password.is_some() && password == self.password.as_deref(),
+            full: !who.here && self.settings.limit.is_some_and(|limit| members >= limit as usize),
+        };
+        may(self.role(who, now), Action::Join, &self.settings, ticket)
+    }
+
+    /// Whether a member may talk.
+    pub(super) fn may_speak(&self, who: Who<'_>, now: Timestamp) -> Result<(), Code> {
+        if self.blocked {
+            return Err(Code::BLOCKED);
+        }
+        may(self.role(who, now), Action::Speak, &self.settings, Ticket::default())
+    }
+
+    /// Somebody's standing, made if they have none.
+    pub(super) fn standing(&self, room: RoomId, who: &Author) -> StandingRecord {
+        self.standings.get(&who.principal).cloned().unwrap_or_else(|| StandingRecord {
+            room,
+            principal: who.principal,
+            kind: who.kind,
+            alias: who.alias.clone(),
+            member: false,
+            invited: false,
+            rank: Rank::Member,
+            muted_until: None,
+            since: Seq::ZERO,
+            read: Seq::ZERO,
+        })
+    }
+
+    /// Take a standing as it is now. One that says nothing is none.
+    pub(super) fn put(&mut self, standing: StandingRecord) {
+        if says_nothing(&standing) {
+            self.standings.remove(&standing.principal);
+        } else {
+            self.standings.insert(standing.principal, standing);
+        }
+        self.changed();
+    }
+
+    /// Somebody is gone, with their last session here; what of it has to be kept.
+    pub(super) fn departed(&mut self, who: &Author, why: Why, read: Seq) -> Option<Change> {
+        let mut standing = self.standings.get(&who.principal)?.clone();
+        match (why, who.kind) {
+            (Why::Ended, PrincipalKind::Account) => standing.read = standing.read.max(read),
+            // Whoever leaves is no member; a mute and a rank outlive that, or leaving would undo them.
+            (Why::Out, PrincipalKind::Account) => standing.member = false,
+            (Why::Out, _) if standing.muted_until.is_some() => {}
+            _ => {
+                self.standings.remove(&who.principal);
+                self.changed();
+                return Some(Change::DropStanding { room: standing.room, principal: standing.principal });
+            }
+        }
+        let change = record(&standing);
+        self.put(standing);
+        Some(change)
+    }
+
+    /// Whether somebody is a member who isn't here now.
+    pub(super) fn has_members(&self) -> bool {
+        self.standings.values().any(|standing| standing.member)
+    }
+
+    /// How the store keeps the settings.
+    pub(super) fn record(&self, room: RoomId, pair: Option<(PrincipalId, PrincipalId)>) -> SettingsRecord {
+        SettingsRecord { room, settings: self.settings.clone(), password: self.password.clone(), pair }
+    }
+}
+
+fn says_nothing(standing: &StandingRecord) -> bool {
+    !standing.member && !standing.invited && standing.rank == Rank::Member && standing.muted_until.is_none()
+}
+
+/// How the store keeps a standing.
+pub(super) fn record(standing: &StandingRecord) -> Change {
+    let (room, principal) = (standing.room, standing.principal);
+    if says_nothing(standing) {
+        Change::DropStanding { room, principal }
+    } else {
+        Change::PutStanding(standing.clone())
+    }
+}

@@ -1,0 +1,509 @@
+//! How people show who they are: accounts' passwords, codes, the application's own ways.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::attach::{self, refuse, refuse_for};
+use super::conn::{Close, Conn, Link};
+use super::guard;
+use super::people;
+use super::reader::Reader;
+use super::session::{self, Session};
+use super::shared::{Clock, Shared};
+use crate::auth::{Attempt, Decision, Exchange, Identity, Throttle, password};
+use crate::id::{Alias, PrincipalId, SessionId};
+use crate::limit::Prefix;
+use crate::protocol::Code;
+use crate::protocol::message::{Challenge, Credentials};
+use crate::rt::{self, Gate};
+use crate::store::{AccountRecord, Change};
+
+/// Passwords that may wait to be checked; beyond, clients are told to come back. At 20 a second and processor, the last
+/// one waits about as long as a handshake may take.
+const MAX_WAITING: usize = 256;
+
+/// Of them, those of one address: a flood from there leaves room for others.
+const MAX_WAITING_PER_ADDRESS: usize = 16;
+
+/// After this time a client may try again that found too many waiting, in milliseconds.
+const BUSY_MS: u32 = 1_000;
+
+/// Challenges in one attempt, at most.
+const MAX_CHALLENGES: usize = 7;
+
+/// Who may make an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Registration {
+    /// Everybody; on a server with a password, who knows it.
+    Open,
+    /// Who has a code by [`ServerHandle::invite_code`](crate::ServerHandle::invite_code).
+    Invite,
+    /// Nobody; accounts are made by [`ServerHandle::create_account`](crate::ServerHandle::create_account), or by the
+    /// application's [`Authenticator`](crate::auth::Authenticator).
+    #[default]
+    Closed,
+}
+
+/// What logins share.
+#[derive(Debug)]
+pub(super) struct Login {
+    throttle: Mutex<Throttle>,
+    pool: Arc<Pool>,
+}
+
+/// How many passwords are checked at once: each takes a processor for 50 ms, and 19 MiB.
+#[derive(Debug)]
+struct Pool {
+    state: Mutex<PoolState>,
+    gate: Gate,
+}
+
+#[derive(Debug)]
+struct PoolState {
+    free: usize,
+    entered: usize,
+    by_address: HashMap<Option<Prefix>, usize>,
+}
+
+/// A place in the pool; given back when dropped.
+#[derive(Debug)]
+struct Place {
+    pool: Arc<Pool>,
+    prefix: Option<Prefix>,
+    running: bool,
+}
+
+/// Too many passwords wait to be checked.
+#[derive(Debug)]
+pub(super) struct TooMany;
+
+impl Login {
+    pub(super) fn new() -> Self {
+        // One processor is left for everything else, where there is more than one.
+        let free = rt::parallelism().saturating_sub(1).max(1);
+        let state = PoolState { free, entered: 0, by_address: HashMap::new() };
+        let pool = Arc::new(Pool { state: Mutex::new(state), gate: Gate::default() });
+        Self { throttle: Mutex::default(), pool }
+    }
+
+    /// Do something slow with a password, off the async threads, in its turn.
+    async fn slowly<T: Send + 'static>(
+        &self,
+        address: Option<IpAddr>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, TooMany> {
+        let prefix = address.map(Prefix::from);
+        let mut place = Pool::enter(&self.pool, prefix).ok_or(TooMany)?;
+        self.pool.gate.until(|| self.pool.take()).await;
+        place.running = true;
+        // The place goes along: whoever hangs up gives it back only when the work is done.
+        Ok(rt::spawn_blocking(move || {
+            let _place = place;
+            work()
+        })
+        .await)
+    }
+
+    /// Hash a password, in its turn.
+    pub(super) async fn hash(&self, address: Option<IpAddr>, password: String) -> Result<String, TooMany> {
+        self.slowly(address, move || password::hash(&password)).await
+    }
+
+    /// Compare a password with a hash, in its turn.
+    pub(super) async fn verify(
+        &self,
+        address: Option<IpAddr>,
+        password: String,
+        hash: Option<String>,
+    ) -> Result<bool, TooMany> {
+        self.slowly(address, move || password::verify(&password, hash.as_deref())).await
+    }
+
+    /// Milliseconds that a guess has to wait.
+    pub(super) fn wait(&self, name: &str, address: Option<IpAddr>, now: u64) -> Option<u32> {
+        let wait = self.throttle.lock().wait(name, address.map(Prefix::from), now);
+        wait.map(|ms| u32::try_from(ms).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn note(&self, name: &str, address: Option<IpAddr>, worked: bool, now: u64) {
+        let (prefix, mut throttle) = (address.map(Prefix::from), self.throttle.lock());
+        if worked { throttle.worked(name, prefix) } else { throttle.failed(name, prefix, now) }
+    }
+}
+
+impl Pool {
+    fn enter(pool: &Arc<Self>, prefix: Option<Prefix>) -> Option<Place> {
+        let mut state = pool.state.lock();
+        let mine = state.by_address.get(&prefix).copied().unwrap_or(0);
+        // Streams of the application's have no address: they are not one stranger's.
+        if state.entered >= MAX_WAITING || prefix.is_some() && mine >= MAX_WAITING_PER_ADDRESS {
+            return None;
+        }
+        state.entered += 1;
+        *state.by_address.entry(prefix).or_default() += 1;
+        Some(Place { pool: Arc::clone(pool), prefix, running: false })
+    }
+
+    fn take(&self) -> bool {
+        let mut state = self.state.lock();
+        let there = state.free > 0;
+        state.free -= usize::from(there);
+        there
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.pool.state.lock();
+        state.entered -= 1;
+        state.free += usize::from(self.running);
+        if let Some(n) = state.by_address.get_mut(&self.prefix) {
+            *n -= 1;
+            if *n == 0 {
+                state.by_address.remove(&self.prefix);
+            }
+        }
+        drop(state);
+        self.pool.gate.open();
+    }
+}
+
+/// Whether a secret can be sent over this connection without somebody reading along.
+pub(super) fn is_private(shared: &Shared, conn: &Conn) -> bool {
+    let encrypted = match &conn.link {
+        // The application knows what it does.
+        Link::Stream(_) => true,
+        Link::Socket(socket) => socket.is_encrypted(),
+    };
+    encrypted
+        || shared.config.plaintext_passwords
+        || conn.address.is_some_and(|address| address.ip().to_canonical().is_loopback())
+}
+
+/// The ways to authenticate on this connection, best first.
+pub(super) fn mechanisms(shared: &Shared, conn: &Conn) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let config = &shared.config;
+    if config.guests && config.join_password.is_none() {
+        names.push("guest".into());
+    }
+    names.push("session".into());
+    if is_private(shared, conn) {
+        names.extend(shared.authenticator.iter().flat_map(|authenticator| authenticator.mechanisms()));
+        names.extend(["password".into(), "reset".into()]);
+        if config.guests && config.join_password.is_some() {
+            names.push("guest-password".into());
+        }
+        if config.registration != Registration::Closed {
+            names.push("register".into());
+        }
+    }
+    let mut seen = Vec::new();
+    names.retain(|name| {
+        !seen.contains(name) && {
+            seen.push(name.clone());
+            true
+        }
+    });
+    names
+}
+
+/// Answer an `Auth` that is neither a plain guest's nor a token.
+pub(super) async fn auth(reader: &mut Reader, mechanism: String, data: Vec<u8>) -> Result<(), Close> {
+    let (shared, conn) = (Arc::clone(&reader.shared), Arc::clone(&reader.conn));
+    let offered = mechanisms(&shared, &conn);
+    if !offered.contains(&mechanism) {
+        let secret = ["password", "register", "reset", "guest-password"].contains(&mechanism.as_str());
+        if secret && !is_private(&shared, &conn) {
+            let text = "this connection isn't encrypted: no secret may be sent over it; connect with TLS";
+            return refuse(reader, Code::INSECURE, text.into(), None);
+        }
+        if mechanism == "register" {
+            return refuse(reader, Code::REGISTRATION_CLOSED, "this server takes no new accounts".into(), None);
+        }
+        let text = format!("this server offers: {}; use one of them", offered.join(", "));
+        return refuse(reader, Code::MECHANISM_UNSUPPORTED, text, None);
+    }
+    if shared.authenticator.as_ref().is_some_and(|own| own.mechanisms().contains(&mechanism)) {
+        return ask_application(reader, &mechanism, data).await;
+    }
+    let Ok(Credentials { name, secret, code }) = minicbor::decode(&data) else {
+        return Err(Close::error(Code::MALFORMED, format!("the data of the mechanism {mechanism} can't be read")));
+    };
+    let attempt = Try { name, secret: secret.0, code: code.map(|code| code.0) };
+    match mechanism.as_str() {
+        "password" => with_password(reader, attempt).await,
+        "register" => register(reader, attempt).await,
+        "reset" => reset(reader, attempt).await,
+        _ => guest_with_password(reader, attempt).await,
+    }
+}
+
+struct Try {
+    name: String,
+    secret: String,
+    code: Option<String>,
+}
+
+/// Under what name a throttle counts the guesses of a server's password, or of codes: no alias has a control character.
+const NOBODY: &str = "\0";
+
+/// A name as guesses are counted by it: long enough for any alias.
+fn short(name: &str) -> String {
+    name.chars().take(64).collect::<String>().to_lowercase()
+}
+
+/// Refuse somebody whose guesses have to wait.
+fn throttled(reader: &mut Reader, name: &str) -> Option<Result<(), Close>> {
+    let (address, now) = (reader.conn.address.map(|a| a.ip()), reader.shared.clock.now());
+    let wait = reader.shared.login.wait(name, address, now)?;
+    let text = format!("too many logins have failed; try again in {} s", wait.div_ceil(1000));
+    Some(refuse_for(reader, Code::TOO_MANY_LOGINS, text, None, Some(wait)))
+}
+
+fn busy(reader: &mut Reader) -> Result<(), Close> {
+    let text = "too many people log in at the moment; try again".to_owned();
+    refuse_for(reader, Code::BUSY, text, None, Some(BUSY_MS))
+}
+
+fn denied(reader: &mut Reader) -> Result<(), Close> {
+    refuse(reader, Code::AUTH_FAILED, "account and password don't belong together".into(), None)
+}
+
+async fn with_password(reader: &mut Reader, attempt: Try) -> Result<(), Close> {
+    let (shared, address) = (Arc::clone(&reader.shared), reader.conn.address.map(|a| a.ip()));
+    let name = short(&attempt.name);
+    if let Some(refused) = throttled(reader, &name) {
+        return refused;
+    }
+    let account = shared.people.named(&name);
+    let hash = account.as_ref().and_then(|account| account.password.clone());
+    let Ok(right) = shared.login.verify(address, attempt.secret, hash).await else { return busy(reader) };
+    shared.login.note(&name, address, right, shared.clock.now());
+    match account.filter(|_| right) {
+        Some(account) => enter(reader, &account).await,
+        None => {
+            tracing::warn!(connection = reader.conn.id, address = ?address, "a login failed");
+            denied(reader)
+        }
+    }
+}
+
+async fn register(reader: &mut Reader, attempt: Try) -> Result<(), Close> {
+    let (shared, address) = (Arc::clone(&reader.shared), reader.conn.address.map(|a| a.ip()));
+    let alias = match Alias::parse(&attempt.name).and_then(Alias::unreserved) {
+        Ok(alias) => alias,
+        Err(e) => return refuse(reader, Code::ALIAS_INVALID, e.to_string(), None),
+    };
+    if !password::fits(&attempt.secret) {
+        return refuse(reader, Code::PASSWORD_INVALID, weak(), None);
+    }
+    if let Some(refused) = throttled(reader, NOBODY) {
+        return refused;
+    }
+    let now = Clock::timestamp();
+    let mut used = None;
+    let code = attempt.code.unwrap_or_default();
+    let welcome = match (shared.config.registration, &shared.config.join_password) {
+        (Registration::Open, None) => true,
+        (Registration::Open, Some(hash)) => session::hash(code.as_bytes()) == *hash,
+        (Registration::Invite, _) => {
+            used = shared.people.use_code(&code, now).filter(|code| code.reset.is_none());
+            used.is_some()
+        }
+        (Registration::Closed, _) => false,
+    };
+    if !welcome {
+        shared.login.note(NOBODY, address, false, shared.clock.now());
+        let text = "new accounts need a code here, and this isn't one; ask whoever runs the server".to_owned();
+        return refuse(reader, Code::REGISTRATION_CLOSED, text, None);
+    }
+    let give_back = |shared: &Shared| used.into_iter().for_each(|code| shared.people.give_back(code));
+    let Ok(hash) = shared.login.hash(address, attempt.secret).await else {
+        give_back(&shared);
+        return busy(reader);
+    };
+    let account = AccountRecord {
+        principal: PrincipalId::random(),
+        alias: alias.clone(),
+        password: Some(hash),
+        admin: false,
+        deleted: false,
+        created: now,
+        seen: now,
+    };
+    let free = shared.sessions.unless_claimed(&alias, || shared.people.put(account.clone()));
+    if free != Some(true) {
+        give_back(&shared);
+        return refuse(reader, Code::ALIAS_IN_USE, format!("the alias {alias} is in use; choose another one"), None);
+    }
+    let mut changes = vec![Change::PutAccount(account.clone())];
+    changes.extend(used.map(|code| Change::DropCode(code.hash)));
+    if let Err(e) = shared.keep_surely(changes).await {
+        tracing::error!("an account could not be kept: {e}");
+        shared.people.forget(account.principal);
+        give_back(&shared);
+        return refuse_for(
+            reader,
+            Code::STORE_FAILED,
+            "the server can't keep accounts now".into(),
+            None,
+            Some(BUSY_MS),
+        );
+    }
+    tracing::info!(principal = %account.principal, %alias, "account made");
+    enter(reader, &account).await
+}
+
+pub(super) fn weak() -> String {
+    format!("a password has {} to {} bytes; choose another one", password::MIN_BYTES, password::MAX_BYTES)
+}
+
+async fn reset(reader: &mut Reader, attempt: Try) -> Result<(), Close> {
+    let (shared, address) = (Arc::clone(&reader.shared), reader.conn.address.map(|a| a.ip()));
+    if !password::fits(&attempt.secret) {
+        return refuse(reader, Code::PASSWORD_INVALID, weak(), None);
+    }
+    if let Some(refused) = throttled(reader, NOBODY) {
+        return refused;
+    }
+    let Ok(hash) = shared.login.hash(address, attempt.secret).await else { return busy(reader) };
+    let code = shared.people.use_code(&attempt.code.unwrap_or_default(), Clock::timestamp());
+    let named = shared.people.named(&attempt.name).map(|account| account.principal);
+    let account = code.and_then(|code| code.reset).filter(|who| Some(*who) == named);
+    let (Some(code), Some(account)) = (code, account.and_then(|who| shared.people.account(who))) else {
+        code.into_iter().for_each(|code| shared.people.give_back(code));
+        shared.login.note(NOBODY, address, false, shared.clock.now());
+        return denied(reader);
+    };
+    if !new_password(&shared, account.principal, hash, Some(Change::DropCode(code.hash)), None).await {
+        return refuse_for(reader, Code::STORE_FAILED, "the server can't keep this now".into(), None, Some(BUSY_MS));
+    }
+    enter(reader, &account).await
+}
+
+/// Give an account another password; its sessions end, but the one.
+pub(super) async fn new_password(
+    shared: &Arc<Shared>,
+    principal: PrincipalId,
+    hash: String,
+    also: Option<Change>,
+    but: Option<SessionId>,
+) -> bool {
+    let Some(mut account) = shared.people.account(principal) else { return false };
+    account.password = Some(hash);
+    let changes = also.into_iter().chain([Change::PutAccount(account.clone())]).collect();
+    if let Err(e) = shared.keep_surely(changes).await {
+        tracing::error!("a password could not be kept: {e}");
+        return false;
+    }
+    let _ = shared.people.change(principal, |known| known.password = account.password);
+    revoke_all(shared, principal, but, "the account's password was changed; log in again").await;
+    true
+}
+
+/// End the sessions of a principal, but one.
+pub(super) async fn revoke_all(shared: &Arc<Shared>, principal: PrincipalId, but: Option<SessionId>, why: &str) {
+    for session in shared.sessions.of(principal) {
+        if Some(session.id) != but {
+            revoke(shared, &session, Close::bye(Code::SESSION_REVOKED, why)).await;
+        }
+    }
+}
+
+/// End a session at once: its token is good for nothing from here on, whatever its connection does.
+pub(super) async fn revoke(shared: &Arc<Shared>, session: &Arc<Session>, close: Close) {
+    let conn = session.conn();
+    attach::end(shared, session, &close).await;
+    if let Some(conn) = conn {
+        conn.request_close(close);
+    }
+}
+
+async fn guest_with_password(reader: &mut Reader, attempt: Try) -> Result<(), Close> {
+    if let Some(refused) = throttled(reader, NOBODY) {
+        return refused;
+    }
+    let (shared, address) = (Arc::clone(&reader.shared), reader.conn.address.map(|a| a.ip()));
+    // Compared as hashes: how long that takes says nothing about the password.
+    let right = shared.config.join_password.as_ref() == Some(&session::hash(attempt.secret.as_bytes()));
+    shared.login.note(NOBODY, address, right, shared.clock.now());
+    if !right {
+        return refuse(reader, Code::AUTH_FAILED, "that is not the server's password".into(), None);
+    }
+    let wish = match attempt.name.as_str() {
+        "" => None,
+        name => match Alias::parse(name).and_then(Alias::unreserved) {
+            Ok(alias) => Some(alias),
+            Err(e) => return refuse(reader, Code::ALIAS_INVALID, e.to_string(), None),
+        },
+    };
+    attach::guest_in(reader, wish).await
+}
+
+async fn ask_application(reader: &mut Reader, mechanism: &str, data: Vec<u8>) -> Result<(), Close> {
+    let shared = Arc::clone(&reader.shared);
+    let Some(authenticator) = &shared.authenticator else { return Ok(()) };
+    let address = reader.conn.address.map(|a| a.ip());
+    let name = minicbor::decode::<Credentials>(&data).map(|c| short(&c.name)).unwrap_or_default();
+    if let Some(refused) = throttled(reader, &name) {
+        return refused;
+    }
+    let before = std::mem::take(&mut reader.exchange);
+    let attempt = Attempt::new(mechanism, &data).behind(&before).from(reader.conn.address);
+    let nobody = SessionId::from_bytes([0; 16]);
+    let limit = shared.config.handler_timeout;
+    let decision = guard::call("authenticate", nobody, limit, authenticator.authenticate(attempt)).await;
+    match decision {
+        Ok(Decision::Allow(identity)) => {
+            shared.login.note(&name, address, true, shared.clock.now());
+            known_by_application(reader, identity).await
+        }
+        Ok(Decision::Challenge(challenge)) if before.len() < MAX_CHALLENGES => {
+            reader.conn.queue(&Challenge { data: challenge.clone().into() });
+            reader.exchange = before;
+            reader.exchange.push(Exchange { data, challenge });
+            Ok(())
+        }
+        Ok(Decision::Deny | Decision::Challenge(_)) => {
+            shared.login.note(&name, address, false, shared.clock.now());
+            denied(reader)
+        }
+        Ok(Decision::Unavailable) | Err(guard::HandlerFailed) => {
+            let text = "the server can't tell who you are at the moment; try again".to_owned();
+            refuse_for(reader, Code::HANDLER_FAILED, text, None, Some(BUSY_MS))
+        }
+    }
+}
+
+/// Let somebody in whom the application knows; they are an account from here on.
+async fn known_by_application(reader: &mut Reader, identity: Identity) -> Result<(), Close> {
+    let shared = Arc::clone(&reader.shared);
+    let now = Clock::timestamp();
+    let Identity { principal, alias, admin } = identity;
+    let known = shared.people.account(principal);
+    let account = match &known {
+        Some(account) => AccountRecord { alias: alias.clone(), admin, ..account.clone() },
+        None => {
+            let (password, deleted, created, seen) = (None, false, now, now);
+            AccountRecord { principal, alias: alias.clone(), password, admin, deleted, created, seen }
+        }
+    };
+    if known.as_ref() != Some(&account) {
+        if shared.sessions.unless_claimed(&alias, || shared.people.put(account.clone())) != Some(true) {
+            return refuse(reader, Code::ALIAS_IN_USE, format!("the alias {alias} is somebody else's here"), None);
+        }
+        shared.keep(Change::PutAccount(account.clone()));
+    }
+    enter(reader, &account).await
+}
+
+/// Begin a session of an account.
+async fn enter(reader: &mut Reader, account: &AccountRecord) -> Result<(), Close> {
+    let session = Arc::new(Session::new(people::author(account)));
+    attach::checked(reader, session).await
+}

@@ -1,0 +1,277 @@
+//! Keeping order: what is asked for by `Moderate`. Each act is decided by the one table, becomes an event of the room and an
+//! entry of the audit log, and is kept with both in one commit.
+
+use std::sync::Arc;
+
+use futures::channel::oneshot;
+
+use super::committer::{Act, NotDone, Submission};
+use super::conn::{Close, Conn};
+use super::deed::Deed;
+use super::guard;
+use super::house::Who;
+use super::membership::{self, Refusal, answer};
+use super::people;
+use super::reader::Reader;
+use super::rooms::{Room, State};
+use super::shared::{Clock, Shared};
+use crate::handler::{Question, Ruling};
+use crate::id::{Seq, Timestamp};
+use crate::protocol::Code;
+use crate::protocol::message::{BanEntry, BansPage, Done, EventKind, ListBans, Moderate, RoomChange, RoomKind, Whom};
+use crate::room::permission::{Ticket, may};
+use crate::room::{Action, Author, BanTarget};
+use crate::store::BanRecord;
+
+/// What a refusal by the table is called.
+pub(super) fn words(code: Code) -> &'static str {
+    match code {
+        Code::ROOM_BANNED => "you are banned from this room",
+        Code::NOT_A_MEMBER => "you are not in this room: join it first",
+        Code::MUTED => "you are muted in this room",
+        Code::ANNOUNCEMENT_ONLY => "only moderators and owners talk in this room",
+        Code::ARCHIVED => "this room is archived: nobody talks here any more",
+        Code::INVITE_ONLY => "only who is invited may come into this room: ask a moderator for an invitation",
+        Code::ROOM_PASSWORD => "this room has a password, and this isn't it: join with the password",
+        Code::ROOM_FULL => "this room has as many members as it may",
+        Code::BLOCKED => "one of you has blocked the other",
+        _ => "your role in this room doesn't permit this",
+    }
+}
+
+/// The body of an event.
+pub(super) fn body(change: &RoomChange) -> Vec<u8> {
+    minicbor::to_vec(change).unwrap_or_default()
+}
+
+/// Answer a `Moderate`.
+pub(super) async fn moderate(reader: &mut Reader, moderate: Moderate) -> Result<(), Close> {
+    // What was said before it is in the log before it.
+    reader.settle().await;
+    let (shared, conn) = (Arc::clone(&reader.shared), Arc::clone(&reader.conn));
+    let request = moderate.request;
+    match act(&shared, &conn, moderate).await {
+        Ok(()) => conn.queue(&Done { request }),
+        Err(refusal) => answer(&conn, request, refusal),
+    }
+    Ok(())
+}
+
+/// What an act needs the table's permission for.
+fn action(act: EventKind) -> Option<Action> {
+    Some(match act {
+        EventKind::TOPIC => Action::SetTopic,
+        EventKind::KICK => Action::Kick,
+        EventKind::BAN | EventKind::UNBAN => Action::Ban,
+        EventKind::MUTE | EventKind::UNMUTE => Action::Mute,
+        EventKind::INVITE => Action::Invite,
+        EventKind::ROLE => Action::GiveRank,
+        EventKind::SETTINGS => Action::ChangeSettings,
+        EventKind::DELETION => Action::DeleteOthers,
+        _ => return None,
+    })
+}
+
+/// Somebody who is to be acted on.
+#[derive(Debug, Clone)]
+pub(super) enum Target {
+    Somebody(Arc<Author>),
+    Pattern(BanTarget),
+}
+
+/// Whoever a client names.
+pub(super) fn find(shared: &Shared, whom: &Whom) -> Option<Arc<Author>> {
+    match whom {
+        Whom::Id(principal) => {
+            let account = shared.people.account(*principal).map(|account| people::author(&account));
+            account.or_else(|| Some(Arc::clone(&shared.sessions.of(*principal).first()?.author)))
+        }
+        Whom::Name(name) => {
+            let account = shared.people.named(name).map(|account| people::author(&account));
+            account.or_else(|| Some(Arc::clone(&shared.sessions.by_alias(name)?.author)))
+        }
+    }
+}
+
+fn unknown(whom: &Whom) -> Refusal {
+    let name = match whom {
+        Whom::Name(name) => name.chars().take(64).collect(),
+        Whom::Id(id) => id.to_string(),
+    };
+    Refusal::new(Code::NO_SUCH_PERSON, format!("nobody is known as {}", crate::text::display_line(&name)))
+}
+
+async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, mut moderate: Moderate) -> Result<(), Refusal> {
+    let Some(identity) = conn.identity() else { return Ok(()) };
+    let (actor, kind) = (Arc::clone(&identity.session.author), moderate.act);
+    let Some(action) = action(kind) else {
+        return Err(Refusal::new(Code::BAD_REQUEST, format!("there is no act {} to ask for", kind.0)));
+    };
+    let admin = shared.people.is_admin(actor.principal);
+    // Admins keep order in rooms that they are not in, too; nobody does in a direct.
+    let room = match membership::room_of(conn, moderate.room) {
+        Some(room) => Some(room),
+        None => shared.rooms.by_id(moderate.room).filter(|_| admin),
+    };
+    let room = room.ok_or_else(|| Refusal::new(Code::NOT_A_MEMBER, words(Code::NOT_A_MEMBER)))?;
+    if room.pair.is_some() {
+        return Err(Refusal::new(Code::NOT_PERMITTED, "nobody keeps order in a direct: block whom you don't want"));
+    }
+    if let Some(text) = &moderate.text {
+        membership::topic(text, shared.config.max_event)?;
+    }
+    let target = target(shared, &room, &moderate)?;
+    let password = match (&moderate.settings, moderate.password.take()) {
+        (Some(settings), password) => {
+            membership::check(settings, shared.config.max_event)?;
+            match (settings.kind, password) {
+                (RoomKind::Password, Some(password)) => Some(membership::hash(shared, conn, password.0).await?),
+                (RoomKind::Password, None) => {
+                    let kept = room.lock().house.password.clone();
+                    let needs = || Refusal::new(Code::BAD_REQUEST, "a room with a password needs one: send it too");
+                    Some(kept.ok_or_else(needs)?)
+                }
+                _ => None,
+            }
+        }
+        (None, _) if kind == EventKind::SETTINGS => {
+            return Err(Refusal::new(Code::BAD_REQUEST, "new settings were not sent"));
+        }
+        _ => None,
+    };
+    let address = conn.address.map(|a| a.ip());
+    let here = |state: &State| state.members.has(actor.principal);
+    let told = {
+        let state = room.lock();
+        let who = Who { author: &actor, address, admin, here: here(&state) };
+        may(state.house.role(who, Clock::timestamp()), action, &state.house.settings, Ticket::default())
+    };
+    let ruling = ask(shared, conn, &room, action, target.as_ref(), told.is_ok()).await?;
+    let deed = Deed {
+        shared: Arc::clone(shared),
+        actor: Arc::clone(&actor),
+        address,
+        admin,
+        ruling,
+        action,
+        target,
+        password,
+    };
+    let deletion = (kind == EventKind::DELETION).then(|| Seq::new(moderate.value.unwrap_or(0)));
+    let (done, answer) = oneshot::channel();
+    let id = room.id;
+    let decide = Box::new(move |state: &mut State| deed.decide(id, state, moderate));
+    let submitted = Arc::clone(&room);
+    shared.commits.submit(Submission::Act(Act { room: submitted, author: actor, decide, done }));
+    match answer.await {
+        Ok(Ok(())) => {}
+        Ok(Err(NotDone { code, text })) => return Err(Refusal::new(code, text)),
+        Err(_) => return Err(Refusal::new(Code::SHUTTING_DOWN, "the server is stopping")),
+    }
+    match deletion {
+        Some(seq) => redact(shared, &room, seq).await,
+        None => Ok(()),
+    }
+}
+
+/// Remove an event's body, really.
+async fn redact(shared: &Shared, room: &Room, seq: Seq) -> Result<(), Refusal> {
+    let redacted = shared.store.redact(room.id, seq, EventKind::REMOVED, b"").await;
+    room.lock().tail.redact(seq, EventKind::REMOVED, b"");
+    match redacted {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Refusal::new(Code::BAD_REQUEST, "there is no such message any more")),
+        Err(e) => {
+            tracing::error!(room = %room.name, "a message could not be removed: {e}");
+            Err(Refusal::later(Code::STORE_FAILED, "the message may still be there; try again"))
+        }
+    }
+}
+
+fn target(shared: &Shared, room: &Room, moderate: &Moderate) -> Result<Option<Target>, Refusal> {
+    let needs = !matches!(moderate.act, EventKind::TOPIC | EventKind::SETTINGS | EventKind::DELETION);
+    let Some(whom) = moderate.whom.as_ref().filter(|_| needs) else {
+        return if needs { Err(Refusal::new(Code::BAD_REQUEST, "say to whom")) } else { Ok(None) };
+    };
+    let bans = moderate.act == EventKind::BAN || moderate.act == EventKind::UNBAN;
+    if let (Whom::Name(name), true) = (whom, bans)
+        && let Some(pattern) = BanTarget::pattern(name)
+    {
+        return Ok(Some(Target::Pattern(pattern)));
+    }
+    if let Some(somebody) = find(shared, whom) {
+        return Ok(Some(Target::Somebody(somebody)));
+    }
+    // A guest who is gone: what was done to them can still be undone.
+    let state = room.lock();
+    let standing = state.house.standings.values().find(|standing| match whom {
+        Whom::Id(id) => standing.principal == *id,
+        Whom::Name(name) => standing.alias.folded() == name.to_lowercase(),
+    });
+    if let Some(standing) = standing {
+        let (principal, kind, alias) = (standing.principal, standing.kind, standing.alias.clone());
+        return Ok(Some(Target::Somebody(Arc::new(Author { principal, kind, alias }))));
+    }
+    let named = |ban: &&BanRecord| matches!(whom, Whom::Name(name) if ban.target.to_string().to_lowercase() == name.to_lowercase());
+    match state.house.bans.iter().find(named) {
+        Some(ban) if bans => Ok(Some(Target::Pattern(ban.target.clone()))),
+        _ => Err(unknown(whom)),
+    }
+}
+
+/// Let the application decide otherwise.
+async fn ask(
+    shared: &Shared,
+    conn: &Conn,
+    room: &Room,
+    action: Action,
+    target: Option<&Target>,
+    permitted: bool,
+) -> Result<Ruling, Refusal> {
+    let (Some(handler), true, Some(who)) = (&shared.handler, shared.interests.permission, conn.peer()) else {
+        return Ok(Ruling::AsUsual);
+    };
+    let whom = target.and_then(|target| match target {
+        Target::Somebody(author) => Some(author.principal),
+        Target::Pattern(_) => None,
+    });
+    let question = Question { who, room: &room.name, action, whom, permitted };
+    let limit = shared.config.handler_timeout;
+    let asked = guard::call("permission", who.session, limit, async { handler.permission(question).await }).await;
+    match asked {
+        Ok(Ruling::Refuse(reason)) => Err(Refusal::new(Code::NOT_PERMITTED, reason)),
+        Ok(ruling) => Ok(ruling),
+        Err(guard::HandlerFailed) => {
+            Err(Refusal::later(Code::HANDLER_FAILED, "the server's application failed; try again"))
+        }
+    }
+}
+
+/// Answer a `ListBans`.
+pub(super) fn bans(shared: &Shared, conn: &Conn, ask: ListBans) {
+    let ListBans { request, room } = ask;
+    let Some(identity) = conn.identity() else { return };
+    let author = &identity.session.author;
+    let admin = shared.people.is_admin(author.principal);
+    let room = membership::room_of(conn, room).or_else(|| shared.rooms.by_id(room).filter(|_| admin));
+    let Some(room) = room else {
+        return answer(conn, request, Refusal::new(Code::NOT_A_MEMBER, words(Code::NOT_A_MEMBER)));
+    };
+    let (state, now) = (room.lock(), Clock::timestamp());
+    let here = state.members.has(author.principal);
+    let role = state.house.role(Who { author, address: conn.address.map(|a| a.ip()), admin, here }, now);
+    if let Err(code) = may(role, Action::SeeBans, &state.house.settings, Ticket::default()) {
+        return answer(conn, request, Refusal::new(code, words(code)));
+    }
+    let holding = state.house.bans.iter().filter(|ban| ban.until.is_none_or(|until| until > now));
+    let bans = holding.take(MAX_BANS).map(entry).collect();
+    conn.queue(&BansPage { request, bans });
+}
+
+/// Bans that are listed at once.
+const MAX_BANS: usize = 100;
+
+fn entry(ban: &BanRecord) -> BanEntry {
+    let (whom, by, reason) = (ban.target.to_string(), ban.by.to_string(), ban.reason.clone());
+    BanEntry { whom, by, reason, until: ban.until.map(Timestamp::as_millis) }
+}

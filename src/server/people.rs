@@ -1,0 +1,229 @@
+//! Everybody who has an account, and what is kept of people beyond rooms: codes, bans from the server, blocks.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::session;
+use crate::id::{PrincipalId, RoomId, Timestamp, random_bytes};
+use crate::protocol::PrincipalKind;
+use crate::room::Author;
+use crate::store::{AccountRecord, BanRecord, Change, CodeRecord, StandingRecord, TokenHash};
+use crate::text;
+
+/// How long an invite code, or one that resets a password, is good, in milliseconds: a week.
+const CODE_MS: i64 = 7 * 86_400_000;
+
+/// No alias is longer, in bytes: what is longer isn't looked at.
+const MAX_NAME: usize = 256;
+
+/// See the module. A leaf among the locks: nothing else is locked under it.
+#[derive(Debug, Default)]
+pub(super) struct People {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    by_id: HashMap<PrincipalId, AccountRecord>,
+    /// By skeleton: of aliases that look alike, one is taken.
+    by_alias: HashMap<String, PrincipalId>,
+    /// Where accounts are members.
+    rooms: HashMap<PrincipalId, BTreeSet<RoomId>>,
+    blocks: HashSet<(PrincipalId, PrincipalId)>,
+    codes: HashMap<TokenHash, CodeRecord>,
+    bans: Vec<BanRecord>,
+    away: HashMap<PrincipalId, String>,
+}
+
+impl People {
+    /// Put back what the store has kept.
+    pub(super) fn restore(
+        &self,
+        accounts: Vec<AccountRecord>,
+        standings: &[StandingRecord],
+        bans: &[BanRecord],
+        blocks: Vec<(PrincipalId, PrincipalId)>,
+        codes: Vec<CodeRecord>,
+    ) {
+        let mut inner = self.inner.lock();
+        for account in accounts {
+            inner.by_alias.insert(account.alias.skeleton(), account.principal);
+            inner.by_id.insert(account.principal, account);
+        }
+        for standing in standings.iter().filter(|standing| standing.member) {
+            inner.rooms.entry(standing.principal).or_default().insert(standing.room);
+        }
+        inner.bans = bans.iter().filter(|ban| ban.room.is_none()).cloned().collect();
+        inner.blocks = blocks.into_iter().collect();
+        inner.codes = codes.into_iter().map(|code| (code.hash, code)).collect();
+    }
+
+    pub(super) fn account(&self, principal: PrincipalId) -> Option<AccountRecord> {
+        self.inner.lock().by_id.get(&principal).filter(|account| !account.deleted).cloned()
+    }
+
+    /// The account of this alias, unless it is deleted.
+    pub(super) fn named(&self, alias: &str) -> Option<AccountRecord> {
+        if alias.len() > MAX_NAME {
+            return None;
+        }
+        let inner = self.inner.lock();
+        let account = inner.by_id.get(inner.by_alias.get(&text::skeleton(alias))?)?;
+        // One that merely looks like it is somebody else's.
+        let same = account.alias.folded() == alias.to_lowercase();
+        (same && !account.deleted).then(|| account.clone())
+    }
+
+    /// Whether an alias of this skeleton is an account's, or was.
+    pub(super) fn is_reserved(&self, skeleton: &str) -> bool {
+        self.inner.lock().by_alias.contains_key(skeleton)
+    }
+
+    pub(super) fn is_admin(&self, principal: PrincipalId) -> bool {
+        self.inner.lock().by_id.get(&principal).is_some_and(|account| account.admin && !account.deleted)
+    }
+
+    /// Take an account as it is now. False if its alias is another one's.
+    pub(super) fn put(&self, account: AccountRecord) -> bool {
+        let mut inner = self.inner.lock();
+        let owner = *inner.by_alias.entry(account.alias.skeleton()).or_insert(account.principal);
+        let fine = owner == account.principal;
+        if fine {
+            inner.by_id.insert(account.principal, account);
+        }
+        fine
+    }
+
+    /// An account could not be kept: its alias is free again.
+    pub(super) fn forget(&self, principal: PrincipalId) {
+        let mut inner = self.inner.lock();
+        if let Some(account) = inner.by_id.remove(&principal) {
+            inner.by_alias.remove(&account.alias.skeleton());
+        }
+    }
+
+    /// Change an account; what is to be kept of it.
+    pub(super) fn change(&self, principal: PrincipalId, f: impl FnOnce(&mut AccountRecord)) -> Option<Change> {
+        let mut inner = self.inner.lock();
+        let account = inner.by_id.get_mut(&principal)?;
+        f(account);
+        Some(Change::PutAccount(account.clone()))
+    }
+
+    /// Where an account is a member.
+    pub(super) fn rooms(&self, principal: PrincipalId) -> Vec<RoomId> {
+        self.inner.lock().rooms.get(&principal).into_iter().flatten().copied().collect()
+    }
+
+    pub(super) fn joined(&self, principal: PrincipalId, room: RoomId) {
+        self.inner.lock().rooms.entry(principal).or_default().insert(room);
+    }
+
+    pub(super) fn left(&self, principal: PrincipalId, room: RoomId) {
+        let mut inner = self.inner.lock();
+        if let Some(rooms) = inner.rooms.get_mut(&principal) {
+            rooms.remove(&room);
+            if rooms.is_empty() {
+                inner.rooms.remove(&principal);
+            }
+        }
+    }
+
+    /// Whether one of two has blocked the other.
+    pub(super) fn are_apart(&self, a: PrincipalId, b: PrincipalId) -> bool {
+        let inner = self.inner.lock();
+        inner.blocks.contains(&(a, b)) || inner.blocks.contains(&(b, a))
+    }
+
+    pub(super) fn block(&self, principal: PrincipalId, blocked: PrincipalId, on: bool) -> Change {
+        let mut inner = self.inner.lock();
+        if on {
+            inner.blocks.insert((principal, blocked));
+            Change::PutBlock { principal, blocked }
+        } else {
+            inner.blocks.remove(&(principal, blocked));
+            Change::DropBlock { principal, blocked }
+        }
+    }
+
+    /// What keeps somebody off the server: the ban that fits.
+    pub(super) fn ban_of(&self, who: &Author, address: Option<IpAddr>, now: Timestamp) -> Option<BanRecord> {
+        let inner = self.inner.lock();
+        let admin = inner.by_id.get(&who.principal).is_some_and(|account| account.admin);
+        let mut bans = inner.bans.iter().filter(|ban| ban.until.is_none_or(|until| until > now));
+        if admin {
+            return None;
+        }
+        bans.find(|ban| ban.target.fits(who.principal, &who.alias, address)).cloned()
+    }
+
+    /// Every ban from the server.
+    pub(super) fn bans(&self) -> Vec<BanRecord> {
+        self.inner.lock().bans.clone()
+    }
+
+    pub(super) fn ban(&self, ban: BanRecord) -> Change {
+        let mut inner = self.inner.lock();
+        inner.bans.retain(|other| other.target != ban.target);
+        inner.bans.push(ban.clone());
+        Change::PutBan(ban)
+    }
+
+    /// Take a ban back; none if there is no such.
+    pub(super) fn unban(&self, target: &str) -> Option<Change> {
+        let mut inner = self.inner.lock();
+        let i = inner.bans.iter().position(|ban| ban.target.to_string().eq_ignore_ascii_case(target))?;
+        let ban = inner.bans.remove(i);
+        Some(Change::DropBan { room: None, target: ban.target.to_string() })
+    }
+
+    /// A new code, for an account that is to be made, or whose password is lost.
+    pub(super) fn make_code(&self, reset: Option<PrincipalId>, now: Timestamp) -> (String, Change) {
+        let code = random_bytes().iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let until = Timestamp::from_millis(now.as_millis() + CODE_MS);
+        let record = CodeRecord { hash: session::hash(code.as_bytes()), reset, until };
+        self.inner.lock().codes.insert(record.hash, record);
+        (code, Change::PutCode(record))
+    }
+
+    /// Use a code up. It can be given back by [`give_back`](Self::give_back), if what it was for didn't happen.
+    pub(super) fn use_code(&self, code: &str, now: Timestamp) -> Option<CodeRecord> {
+        let record = self.inner.lock().codes.remove(&session::hash(code.trim().as_bytes()))?;
+        (record.until > now).then_some(record)
+    }
+
+    pub(super) fn give_back(&self, code: CodeRecord) {
+        self.inner.lock().codes.insert(code.hash, code);
+    }
+
+    pub(super) fn set_away(&self, principal: PrincipalId, text: Option<String>) {
+        let mut inner = self.inner.lock();
+        match text {
+            Some(text) => inner.away.insert(principal, text),
+            None => inner.away.remove(&principal),
+        };
+    }
+
+    pub(super) fn away(&self, principal: PrincipalId) -> Option<String> {
+        self.inner.lock().away.get(&principal).cloned()
+    }
+
+    /// Accounts in the order of their aliases, behind `after`; and whether there are more.
+    pub(super) fn page(&self, after: Option<&str>, limit: usize) -> (Vec<AccountRecord>, bool) {
+        let inner = self.inner.lock();
+        let mut all: Vec<&AccountRecord> = inner.by_id.values().filter(|account| !account.deleted).collect();
+        all.sort_by_key(|account| account.alias.folded());
+        let after = after.map(str::to_lowercase);
+        let mut rest = all.into_iter().filter(|a| after.as_ref().is_none_or(|after| a.alias.folded() > *after));
+        let page: Vec<_> = rest.by_ref().take(limit).cloned().collect();
+        (page, rest.next().is_some())
+    }
+}
+
+/// An account as an author.
+pub(super) fn author(account: &AccountRecord) -> Arc<Author> {
+    Arc::new(Author { principal: account.principal, kind: PrincipalKind::Account, alias: account.alias.clone() })
+}

@@ -1,0 +1,311 @@
+//! What people ask for about themselves and each other: accounts, sessions, lists, directs, blocks.
+
+use std::sync::Arc;
+
+use super::conn::{Close, Conn};
+use super::house;
+use super::login;
+use super::membership::{self, Refusal, answer};
+use super::moderation::{find, words};
+use super::reader::Reader;
+use super::rooms::{By, Room, person};
+use super::shared::{Clock, Shared};
+use crate::auth::password;
+use crate::id::{PrincipalId, RoomName};
+use crate::protocol::Code;
+use crate::protocol::message::{
+    AuditEntry, AuditPage, Away, Block, ChangePassword, DeleteAccount, Direct, Done, EndSession, Joined, ListAudit,
+    ListRooms, ListSessions, Notice, Profile, RoomEntry, RoomKind, RoomsPage, SessionEntry, SessionsPage, Whois, Whom,
+};
+use crate::room::Author;
+use crate::store::Change;
+
+/// Entries of a list on one page, at most: it has to fit into a frame that any client takes.
+const MAX_PAGE: u32 = 50;
+
+/// The longest text of somebody who is away, in characters.
+const MAX_AWAY: usize = 200;
+
+/// A question about people that may wait.
+#[derive(Debug)]
+pub(super) enum Ask {
+    ChangePassword(ChangePassword),
+    DeleteAccount(DeleteAccount),
+    EndSession(EndSession),
+    Direct(Direct),
+    Block(Block),
+    Audit(ListAudit),
+}
+
+/// Answer what may wait.
+pub(super) async fn ask(reader: &mut Reader, ask: Ask) -> Result<(), Close> {
+    let (shared, conn) = (Arc::clone(&reader.shared), Arc::clone(&reader.conn));
+    let Some(identity) = conn.identity() else { return Ok(()) };
+    let author = &identity.session.author;
+    let (request, answered) = match ask {
+        Ask::ChangePassword(ask) => (ask.request, change_password(&shared, &conn, author, ask).await),
+        Ask::DeleteAccount(ask) => (ask.request, delete_account(&shared, &conn, author, ask).await),
+        Ask::EndSession(ask) => (ask.request, end_session(&shared, author, ask).await),
+        Ask::Block(ask) => (ask.request, block(&shared, author, ask).await),
+        Ask::Direct(ask) => {
+            let request = ask.request;
+            if let Err(refusal) = direct(&shared, &conn, ask) {
+                answer(&conn, request, refusal);
+            }
+            return Ok(());
+        }
+        Ask::Audit(ask) => {
+            let request = ask.request;
+            match audit(&shared, author, ask).await {
+                Ok(page) => conn.queue(&page),
+                Err(refusal) => answer(&conn, request, refusal),
+            }
+            return Ok(());
+        }
+    };
+    match answered {
+        Ok(()) => conn.queue(&Done { request }),
+        Err(refusal) => answer(&conn, request, refusal),
+    }
+    Ok(())
+}
+
+fn store_failed() -> Refusal {
+    Refusal::later(Code::STORE_FAILED, "the server can't keep this at the moment; try again")
+}
+
+/// Whether this is an account's password. Wrong ones count like failed logins.
+async fn prove(shared: &Shared, conn: &Conn, who: &Author, secret: String) -> Result<(), Refusal> {
+    let address = conn.address.map(|a| a.ip());
+    if !login::is_private(shared, conn) {
+        return Err(Refusal::new(Code::INSECURE, "this connection isn't encrypted: no secret may be sent over it"));
+    }
+    let Some(hash) = shared.people.account(who.principal).and_then(|account| account.password) else {
+        return Err(Refusal::new(Code::BAD_REQUEST, "you have no password here"));
+    };
+    let name = who.alias.folded();
+    if let Some(wait) = shared.login.wait(&name, address, shared.clock.now()) {
+        let refusal = Refusal::new(Code::TOO_MANY_LOGINS, "too many passwords were wrong; try again later");
+        return Err(Refusal { retry_after_ms: Some(wait), ..refusal });
+    }
+    let right = shared.login.verify(address, secret, Some(hash)).await;
+    let right = right.map_err(|_| Refusal::later(Code::BUSY, "too many people log in at the moment; try again"))?;
+    shared.login.note(&name, address, right, shared.clock.now());
+    if right { Ok(()) } else { Err(Refusal::new(Code::AUTH_FAILED, "that is not the account's password")) }
+}
+
+async fn change_password(shared: &Arc<Shared>, conn: &Conn, who: &Author, ask: ChangePassword) -> Result<(), Refusal> {
+    if !password::fits(&ask.new.0) {
+        return Err(Refusal::new(Code::PASSWORD_INVALID, login::weak()));
+    }
+    prove(shared, conn, who, ask.old.0).await?;
+    let hash = shared.login.hash(conn.address.map(|a| a.ip()), ask.new.0).await;
+    let hash = hash.map_err(|_| Refusal::later(Code::BUSY, "too many people log in at the moment; try again"))?;
+    let mine = conn.identity().map(|identity| identity.session.id);
+    if login::new_password(shared, who.principal, hash, None, mine).await { Ok(()) } else { Err(store_failed()) }
+}
+
+async fn delete_account(shared: &Arc<Shared>, conn: &Conn, who: &Author, ask: DeleteAccount) -> Result<(), Refusal> {
+    prove(shared, conn, who, ask.password.0).await?;
+    if delete(shared, who.principal).await { Ok(()) } else { Err(store_failed()) }
+}
+
+/// Delete an account: it leaves its rooms, its sessions end, its alias stays reserved.
+pub(super) async fn delete(shared: &Arc<Shared>, principal: PrincipalId) -> bool {
+    let Some(mut account) = shared.people.account(principal) else { return false };
+    (account.deleted, account.password, account.admin) = (true, None, false);
+    let rooms: Vec<Arc<Room>> =
+        shared.people.rooms(principal).into_iter().filter_map(|room| shared.rooms.by_id(room)).collect();
+    let mut changes = vec![Change::PutAccount(account.clone())];
+    changes.extend(rooms.iter().map(|room| Change::DropStanding { room: room.id, principal }));
+    if shared.keep_surely(changes).await.is_err() {
+        return false;
+    }
+    shared.people.put(account);
+    for room in rooms {
+        room.lock().house.standings.remove(&principal);
+        shared.people.left(principal, room.id);
+        membership::put_out(shared, &room, principal, Code::GOODBYE, "your account was deleted", None);
+    }
+    login::revoke_all(shared, principal, None, "the account was deleted").await;
+    shared.rooms.end_empty(|change| shared.keep(change));
+    true
+}
+
+async fn end_session(shared: &Arc<Shared>, who: &Author, ask: EndSession) -> Result<(), Refusal> {
+    let session = shared.sessions.find(ask.session).filter(|session| session.author.principal == who.principal);
+    let session = session.ok_or_else(|| Refusal::new(Code::BAD_REQUEST, "you have no such session"))?;
+    login::revoke(shared, &session, Close::bye(Code::SESSION_REVOKED, "another session of yours ended this one")).await;
+    Ok(())
+}
+
+/// Answer a `ListSessions`.
+pub(super) fn sessions(shared: &Shared, conn: &Conn, ask: ListSessions) {
+    let Some(identity) = conn.identity() else { return };
+    let mine = shared.sessions.of(identity.session.author.principal);
+    let entry = |session: &Arc<super::session::Session>| {
+        let other = session.conn();
+        SessionEntry {
+            session: session.id,
+            current: session.id == identity.session.id,
+            connected: other.is_some(),
+            address: other.as_ref().and_then(|other| other.address).map(|address| address.to_string()),
+            agent: other.as_ref().and_then(|other| Some(other.identity()?.agent.clone())).unwrap_or_default(),
+        }
+    };
+    let sessions = mine.iter().take(MAX_PAGE as usize).map(entry).collect();
+    conn.queue(&SessionsPage { request: ask.request, sessions });
+}
+
+/// Answer a `ListRooms`: public ones, those with a password, and one's own.
+pub(super) fn rooms(shared: &Shared, conn: &Conn, ask: ListRooms) {
+    let Some(identity) = conn.identity() else { return };
+    let principal = identity.session.author.principal;
+    let (mut after, limit) = (ask.after.and_then(|name| RoomName::parse(&name).ok()), ask.limit.clamp(1, MAX_PAGE));
+    let mut entries = Vec::new();
+    let mut bytes = 0;
+    let more = loop {
+        let (page, more) = shared.rooms.page(after.as_ref(), limit as usize);
+        for room in &page {
+            after = Some(room.name.clone());
+            let state = room.lock();
+            let kind = state.house.settings.kind;
+            let listed = matches!(kind, RoomKind::Public | RoomKind::Password) || state.members.has(principal);
+            if listed {
+                bytes += room.name.as_str().len() + state.house.settings.topic.len() + 32;
+                let (name, members) = (room.name.to_string(), state.members.count() as u32);
+                entries.push(RoomEntry { name, members, settings: state.house.settings.clone() });
+            }
+            if entries.len() == limit as usize || bytes > 12 * 1024 {
+                break;
+            }
+        }
+        let last = page.last().is_none_or(|last| after.as_ref() == Some(&last.name));
+        if entries.len() == limit as usize || bytes > 12 * 1024 || !more {
+            break more || !last;
+        }
+    };
+    conn.queue(&RoomsPage { request: ask.request, rooms: entries, more });
+}
+
+async fn block(shared: &Arc<Shared>, who: &Author, ask: Block) -> Result<(), Refusal> {
+    let other = someone(shared, &ask.whom)?;
+    if other.principal == who.principal {
+        return Err(Refusal::new(Code::BAD_REQUEST, "that is you"));
+    }
+    let change = shared.people.block(who.principal, other.principal, ask.blocked);
+    if let Some(room) = shared.rooms.of_pair(who.principal, other.principal) {
+        let mut state = room.lock();
+        state.house.blocked = shared.people.are_apart(who.principal, other.principal);
+        state.house.changed();
+    }
+    shared.keep_surely(vec![change]).await.map_err(|_| store_failed())
+}
+
+fn someone(shared: &Shared, whom: &Whom) -> Result<Arc<Author>, Refusal> {
+    find(shared, whom).ok_or_else(|| {
+        let name = match whom {
+            Whom::Name(name) => name.chars().take(64).collect::<String>(),
+            Whom::Id(id) => id.to_string(),
+        };
+        Refusal::new(Code::NO_SUCH_PERSON, format!("nobody is known as {}", crate::text::display_line(&name)))
+    })
+}
+
+/// Open the direct of two.
+fn direct(shared: &Arc<Shared>, conn: &Arc<Conn>, ask: Direct) -> Result<(), Refusal> {
+    let Some(identity) = conn.identity() else { return Ok(()) };
+    let (session, other) = (&identity.session, someone(shared, &ask.whom)?);
+    let who = &session.author;
+    if other.principal == who.principal {
+        return Err(Refusal::new(Code::BAD_REQUEST, "that is you"));
+    }
+    if shared.people.are_apart(who.principal, other.principal) {
+        return Err(Refusal::new(Code::BLOCKED, words(Code::BLOCKED)));
+    }
+    let room = shared.rooms.direct(who, &other, Clock::timestamp(), |change| shared.keep(change));
+    {
+        let mut state = room.lock();
+        for author in [who, &other] {
+            let mut standing = state.house.standing(room.id, author);
+            if !standing.member || standing.alias != author.alias {
+                (standing.member, standing.alias) = (true, author.alias.clone());
+                shared.keep(house::record(&standing));
+                state.house.put(standing);
+            }
+            shared.people.joined(author.principal, room.id);
+        }
+    }
+    if let Some(member) = conn.member(room.id) {
+        let state = room.lock();
+        let (presence, count) = (state.presence.version(), state.members.count() as u32);
+        let (name, head) = (room.label_in(&state, who.principal), member.cursor());
+        let request = ask.request;
+        conn.queue(&Joined { request, room: room.id, name, head, presence, count, latest: None });
+    } else if membership::enter(shared, conn, session, &room, By::Standing, ask.request).is_err() {
+        return Err(Refusal::later(Code::NO_SUCH_ROOM, "the direct has just ended; try again"));
+    }
+    membership::everywhere(shared, &room, who.principal);
+    membership::everywhere(shared, &room, other.principal);
+    Ok(())
+}
+
+/// Answer a `Whois`.
+pub(super) fn whois(shared: &Shared, conn: &Conn, ask: &Whois) {
+    let who = match someone(shared, &ask.whom) {
+        Ok(who) => who,
+        Err(refusal) => return answer(conn, ask.request, refusal),
+    };
+    let online = shared.sessions.of(who.principal).iter().any(|session| session.conn().is_some());
+    let account = shared.people.account(who.principal);
+    conn.queue(&Profile {
+        request: ask.request,
+        person: person(&who, 0),
+        online,
+        away: shared.people.away(who.principal),
+        seen: account.as_ref().filter(|_| !online).map(|account| account.seen.as_millis()),
+        admin: account.is_some_and(|account| account.admin),
+    });
+}
+
+/// Answer an `Away`.
+pub(super) fn away(shared: &Shared, conn: &Conn, ask: Away) {
+    let Some(identity) = conn.identity() else { return };
+    let text = ask.text.map(|text| text.chars().take(MAX_AWAY).collect::<String>());
+    let text = text.map(|text| crate::text::display_line(&text).into_owned());
+    shared.people.set_away(identity.session.author.principal, text);
+    conn.queue(&Done { request: ask.request });
+}
+
+async fn audit(shared: &Shared, who: &Author, ask: ListAudit) -> Result<AuditPage, Refusal> {
+    if !shared.people.is_admin(who.principal) {
+        return Err(Refusal::new(Code::NOT_PERMITTED, "only admins of the server read the audit log"));
+    }
+    // Entries hold two aliases, a name and a reason of 1 KiB at most: few enough for one frame.
+    let limit = ask.limit.clamp(1, 15) as usize;
+    let before = ask.before.unwrap_or(u64::MAX >> 1);
+    let mut found = shared.store.audit(before, limit + 1).await.map_err(|_| store_failed())?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let entry = |(n, record): (u64, crate::store::AuditRecord)| AuditEntry {
+        n,
+        at: record.at.as_millis(),
+        by: record.alias.to_string(),
+        act: record.act,
+        room: record.room,
+        whom: record.whom,
+        text: record.text,
+    };
+    Ok(AuditPage { request: ask.request, entries: found.into_iter().map(entry).collect(), more })
+}
+
+/// Tell somebody something, on every connection that they have.
+pub(super) fn tell(shared: &Arc<Shared>, principal: PrincipalId, text: &str) {
+    let notice = Notice { text: text.to_owned(), at: Clock::timestamp().as_millis() };
+    for session in shared.sessions.of(principal) {
+        session.queue(&notice);
+        if let Some(conn) = session.conn() {
+            conn.kick(shared);
+        }
+    }
+}
