@@ -55,6 +55,18 @@ pub(crate) struct Args {
     #[structopt(long, default_value = "chatnet", value_name = "NAME")]
     pub(crate) name: String,
 
+    /// Who may make an account: open (everybody), invite (who has a code by `admin invite-code`), closed
+    #[structopt(long, default_value = "invite", possible_values = &["open", "invite", "closed"], value_name = "WHO")]
+    pub(crate) registration: String,
+
+    /// Take nobody without an account
+    #[structopt(long)]
+    pub(crate) no_guests: bool,
+
+    /// File with a password that guests, and those who make an account, have to know
+    #[structopt(long, value_name = "FILE", parse(from_os_str))]
+    pub(crate) join_password: Option<PathBuf>,
+
     /// Seconds of silence after which a peer is asked whether it is there; after three times that it is given up
     #[structopt(long, default_value = "15", value_name = "SECONDS")]
     pub(crate) heartbeat: f64,
@@ -100,4 +112,51 @@ pub(crate) enum Command {
         #[structopt(value_name = "FILE", parse(from_os_str))]
         file: PathBuf,
     },
+    /// Look after the running server: accounts, bans, rooms. Only its own user may
+    #[cfg(unix)]
+    Admin(Admin),
+}
+
+/// What is asked of the running server.
+#[cfg(unix)]
+#[derive(Debug, StructOpt)]
+pub(crate) enum Admin {
+    /// Make an account an admin of the server
+    Grant { alias: String },
+    /// Make an account no admin any more
+    Revoke { alias: String },
+    /// Make an account; its password is read from stdin
+    Create { alias: String },
+    /// Delete an account; its alias stays reserved
+    Delete { alias: String },
+    /// Print a code with which the owner of an account sets a new password, once
+    ResetCode { alias: String },
+    /// Print a code that makes one account, where that needs one
+    InviteCode,
+    /// List accounts
+    Accounts,
+    /// List rooms
+    Rooms,
+    /// List sessions
+    Sessions,
+    /// Show what has been counted
+    Stats,
+    /// Tell everybody who is connected something
+    Announce { text: String },
+    /// End all sessions of an alias
+    Kick { alias: String, reason: Option<String> },
+    /// Keep somebody off the server: an alias, a mask (spam*) or an address prefix (203.0.113.0/24)
+    Ban {
+        whom: String,
+        reason: Option<String>,
+        /// For so many seconds; otherwise until it is taken back
+        #[structopt(long)]
+        seconds: Option<u64>,
+    },
+    /// Take a ban back
+    Unban { whom: String },
+    /// List bans from the server
+    Bans,
+    /// List what was done to keep order
+    Audit,
 }

@@ -1,5 +1,7 @@
 //! `chatnet-server`: the library's server as a program.
 
+#[cfg(unix)]
+mod admin;
 mod args;
 mod certificate;
 mod data_dir;
@@ -7,8 +9,9 @@ mod data_dir;
 mod descriptors;
 mod store;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,7 +20,7 @@ use async_signal::{Signal, Signals};
 use async_std::task;
 use certificate::Own;
 use chatnet::transport::tls::ServerTls;
-use chatnet::{Limits, Server, ServerHandle};
+use chatnet::{Limits, Registration, Server, ServerHandle};
 use futures::StreamExt;
 use futures::future::{Either, select};
 use structopt::StructOpt;
@@ -51,6 +54,8 @@ fn main() -> ExitCode {
     #[cfg(unix)]
     descriptors::raise_limit();
     let done = match &args.command {
+        #[cfg(unix)]
+        Some(args::Command::Admin(admin)) => admin::command(args.data_dir.as_deref(), admin),
         Some(command) => store::command(&args, command),
         None => task::block_on(serve(args)).map(|()| true),
     };
@@ -73,6 +78,9 @@ async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     };
     let (tls, own) = tls(&args)?;
     let store = store::open(&args)?;
+    // Without anything to keep it has no directory, and no socket there.
+    let dir =
+        if args.memory && args.data_dir.is_none() { None } else { Some(data_dir::open(args.data_dir.as_deref())?) };
     let mut limits = if args.no_limits { Limits::NONE } else { Limits::default() };
     limits.exempt.extend(&args.exempt);
     let mut builder = Server::builder()
@@ -80,6 +88,14 @@ async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         .heartbeat(seconds(args.heartbeat))
         .max_connections(args.max_connections)
         .limits(limits);
+    builder = builder.guests(!args.no_guests).registration(match args.registration.as_str() {
+        "open" => Registration::Open,
+        "closed" => Registration::Closed,
+        _ => Registration::Invite,
+    });
+    if let Some(file) = &args.join_password {
+        builder = builder.join_password(join_password(file)?);
+    }
     if let Some(tls) = tls {
         builder = builder.tls(tls);
     }
@@ -106,19 +122,46 @@ async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
                  this machine with --host 127.0.0.1"
             ),
             (false, false) => {
-                tracing::warn!("anybody who reaches {addr} can take part; --host 127.0.0.1 keeps it private");
+                if !args.no_guests && args.join_password.is_none() {
+                    tracing::warn!(
+                        "anybody who reaches {addr} can take part; --join-password asks for a password, --no-guests for \
+                         an account, and --host 127.0.0.1 keeps it to this machine"
+                    );
+                }
             }
         }
     }
     let looking = hangups.map(|hangups| task::spawn(look_after(server.handle(), own, hangups)));
+    #[cfg(unix)]
+    let door = open_door(&server.handle(), dir);
     let stopping = task::spawn(stop(server.handle(), signals, seconds(args.drain)));
     server.serve().await;
     stopping.cancel().await;
     if let Some(looking) = looking {
         looking.cancel().await;
     }
+    #[cfg(unix)]
+    drop(door);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Take admin commands, if the server has a data directory.
+#[cfg(unix)]
+fn open_door(handle: &ServerHandle, dir: Option<PathBuf>) -> Option<admin::Door> {
+    admin::Door::open(&dir?, handle.clone())
+        .inspect_err(|e| tracing::error!("`chatnet-server admin` will not work: {e}"))
+        .ok()
+}
+
+fn join_password(file: &Path) -> io::Result<String> {
+    let read = std::fs::read_to_string(file);
+    let read = read.map_err(|e| io::Error::new(e.kind(), format!("--join-password {}: {e}", file.display())))?;
+    let password = read.lines().next().unwrap_or_default().to_owned();
+    if password.is_empty() {
+        return Err(io::Error::other(format!("--join-password {}: its first line is empty", file.display())));
+    }
+    Ok(password)
 }
 
 /// What the server shows; and its own certificate, if it is that.

@@ -1,0 +1,264 @@
+//! Admin work on the running server: over a socket in its data directory, for its own user only.
+//!
+//! One connection is one command: a line of words with tabs between them; the answer is `ok` or `error`, a line end, and
+//! text up to the end of the stream.
+
+use std::error::Error;
+use std::fs;
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chatnet::text::display_line;
+use chatnet::{Alias, HandleError, ServerHandle};
+
+use crate::args::Admin;
+use crate::data_dir;
+
+/// Its name in the data directory.
+const SOCKET: &str = "admin.sock";
+
+/// The longest command, in bytes.
+const MAX_COMMAND: u64 = 16 * 1024;
+
+/// How long a command may take to be sent.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The socket's file, which goes with it.
+#[derive(Debug)]
+pub(crate) struct Door(PathBuf);
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+impl Door {
+    /// Open the socket, in a directory that was checked to be this user's alone, and take commands, one after the other.
+    /// They are few, and come from this machine: a thread that blocks is enough. It ends with the process.
+    pub(crate) fn open(dir: &Path, handle: ServerHandle) -> io::Result<Self> {
+        let path = dir.join(SOCKET);
+        if let Ok(meta) = fs::symlink_metadata(&path) {
+            if !meta.file_type().is_socket() {
+                let why = format!("{} is not a socket; it was left as it is, remove it", path.display());
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+            }
+            if UnixStream::connect(&path).is_ok() {
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, "another server uses this data directory"));
+            }
+            // A server that was killed has left it.
+            fs::remove_file(&path)?;
+        }
+        let listener = UnixListener::bind(&path)?;
+        let door = Self(path);
+        fs::set_permissions(&door.0, fs::Permissions::from_mode(0o600))?;
+        std::thread::Builder::new().name("chatnet-admin".into()).spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if let Err(e) = answer(stream, &handle) {
+                    tracing::warn!("an admin command failed: {e}");
+                }
+            }
+        })?;
+        Ok(door)
+    }
+}
+
+fn answer(mut stream: UnixStream, handle: &ServerHandle) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    if !is_mine(&stream) {
+        return stream.write_all(b"error\nanother user's command");
+    }
+    let mut line = String::new();
+    BufReader::new((&stream).take(MAX_COMMAND)).read_line(&mut line)?;
+    let words: Vec<&str> = line.trim_end_matches('\n').split('\t').collect();
+    let reply = match async_std::task::block_on(run(handle, &words)) {
+        Ok(text) => format!("ok\n{text}"),
+        Err(e) => format!("error\n{e}"),
+    };
+    stream.write_all(reply.as_bytes())
+}
+
+/// Whether this user is at the other end. The directory lets nobody else in; this is for when it was opened to others.
+fn is_mine(stream: &UnixStream) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        let peer = rustix::net::sockopt::socket_peercred(stream);
+        peer.is_ok_and(|peer| peer.uid == rustix::process::geteuid())
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = stream;
+        true
+    }
+}
+
+type Answer = Result<String, Box<dyn Error + Send + Sync>>;
+
+fn alias(raw: &str) -> Result<Alias, Box<dyn Error + Send + Sync>> {
+    Alias::parse(raw).map_err(Into::into)
+}
+
+async fn run(handle: &ServerHandle, words: &[&str]) -> Answer {
+    let text = match *words {
+        ["grant", who] => handle.set_admin(&alias(who)?, true).await.map(|()| format!("{who} is an admin"))?,
+        ["revoke", who] => handle.set_admin(&alias(who)?, false).await.map(|()| format!("{who} is no admin"))?,
+        ["create", who, password] => {
+            let id = handle.create_account(&alias(who)?, password).await?;
+            format!("made the account {who} ({id})")
+        }
+        ["delete", who] => handle.delete_account(&alias(who)?).await.map(|()| format!("deleted {who}"))?,
+        ["reset-code", who] => handle.reset_code(&alias(who)?).await?,
+        ["invite-code"] => handle.invite_code().await?,
+        ["accounts"] => accounts(handle).await?,
+        ["rooms"] => rooms(handle).await?,
+        ["sessions"] => sessions(handle).await?,
+        ["stats"] => format!("{:#?}", handle.counters().await?),
+        ["announce", text] => handle.announce(text).await.map(|()| "told".to_owned())?,
+        ["kick", who, reason] => kick(handle, who, reason).await?,
+        ["ban", who, seconds, reason] => {
+            let duration = if seconds.is_empty() { None } else { Some(Duration::from_secs(seconds.parse()?)) };
+            handle.ban(who, reason, duration).await.map(|()| format!("banned {who}"))?
+        }
+        ["unban", who] => handle.unban(who).await.map(|()| format!("{who} may come in again"))?,
+        ["bans"] => {
+            let bans = handle.bans().await?;
+            let line = |ban: &chatnet::store::BanRecord| format!("{}\t{}\t{}\n", ban.target, ban.by, ban.reason);
+            bans.iter().map(line).collect()
+        }
+        ["audit"] => {
+            let entries = handle.audit(None, 200).await?;
+            let lines = entries.iter().map(|(n, e)| {
+                let at = e.at.as_millis();
+                format!("{n}\t{at}\t{}\t{}\t{}\t{}\t{}\n", e.alias, e.act, e.room, e.whom, e.text)
+            });
+            lines.collect()
+        }
+        _ => return Err("this server doesn't know the command; is it of another version?".into()),
+    };
+    Ok(text)
+}
+
+async fn accounts(handle: &ServerHandle) -> Result<String, HandleError> {
+    let (mut text, mut after) = (String::new(), None);
+    loop {
+        let page = handle.accounts(after.as_ref(), 1000).await?;
+        for account in &page.items {
+            let admin = if account.admin { "\tadmin" } else { "" };
+            text += &format!("{}\t{}{admin}\n", account.alias, account.principal);
+        }
+        match page.items.last() {
+            Some(last) if page.more => after = Some(last.alias.clone()),
+            _ => return Ok(text),
+        }
+    }
+}
+
+async fn rooms(handle: &ServerHandle) -> Result<String, HandleError> {
+    let (mut text, mut after) = (String::new(), None);
+    loop {
+        let page = handle.rooms(after, 1000).await?;
+        for room in &page.items {
+            text += &format!("{}\t{} members\t{} events\n", room.name, room.members, room.head);
+        }
+        match page.items.last() {
+            Some(last) if page.more => after = Some(last.name.clone()),
+            _ => return Ok(text),
+        }
+    }
+}
+
+async fn sessions(handle: &ServerHandle) -> Result<String, HandleError> {
+    let (mut text, mut after) = (String::new(), None);
+    loop {
+        let page = handle.sessions(after, 1000).await?;
+        for session in &page.items {
+            let from = session.address.map_or_else(|| "away".to_owned(), |address| address.to_string());
+            text += &format!("{}\t{}\t{from}\t{}\n", session.session, session.alias, session.agent);
+        }
+        match page.items.last() {
+            Some(last) if page.more => after = Some(last.session),
+            _ => return Ok(text),
+        }
+    }
+}
+
+/// End all sessions of an alias.
+async fn kick(handle: &ServerHandle, who: &str, reason: &str) -> Answer {
+    let (mut ended, mut after) = (0, None);
+    loop {
+        let page = handle.sessions(after, 1000).await?;
+        for session in page.items.iter().filter(|session| session.alias.as_str().eq_ignore_ascii_case(who)) {
+            ended += usize::from(handle.disconnect(session.session, reason).await.is_ok());
+        }
+        match page.items.last() {
+            Some(last) if page.more => after = Some(last.session),
+            _ if ended == 0 => return Err(format!("nobody is here as {who}").into()),
+            _ => return Ok(format!("ended {ended} sessions of {who}")),
+        }
+    }
+}
+
+/// Send a command to the running server, and print what it answers.
+pub(crate) fn command(given: Option<&Path>, admin: &Admin) -> Result<bool, Box<dyn Error>> {
+    let path = data_dir::open(given)?.join(SOCKET);
+    let words = words(admin)?;
+    if words.iter().any(|word| word.contains(['\t', '\n'])) {
+        return Err("a tab or a line end has no place in an admin command".into());
+    }
+    let mut stream = UnixStream::connect(&path)
+        .map_err(|e| format!("no server answers at {}: {e}; is it running, with this --data-dir?", path.display()))?;
+    stream.write_all(format!("{}\n", words.join("\t")).as_bytes())?;
+    let mut reply = BufReader::new(stream);
+    let (mut verdict, mut text) = (String::new(), String::new());
+    reply.read_line(&mut verdict)?;
+    reply.read_to_string(&mut text)?;
+    if verdict.trim_end() != "ok" {
+        return Err(display_line(&text).into_owned().into());
+    }
+    let mut out = io::stdout().lock();
+    for line in text.lines() {
+        // Aliases and reasons are strangers' words.
+        let cells: Vec<_> = line.split('\t').map(display_line).collect();
+        writeln!(out, "{}", cells.join("\t"))?;
+    }
+    Ok(true)
+}
+
+fn words(admin: &Admin) -> io::Result<Vec<String>> {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    Ok(match admin {
+        Admin::Grant { alias } => words(&["grant", alias]),
+        Admin::Revoke { alias } => words(&["revoke", alias]),
+        Admin::Create { alias } => words(&["create", alias, &secret()?]),
+        Admin::Delete { alias } => words(&["delete", alias]),
+        Admin::ResetCode { alias } => words(&["reset-code", alias]),
+        Admin::InviteCode => words(&["invite-code"]),
+        Admin::Accounts => words(&["accounts"]),
+        Admin::Rooms => words(&["rooms"]),
+        Admin::Sessions => words(&["sessions"]),
+        Admin::Stats => words(&["stats"]),
+        Admin::Announce { text } => words(&["announce", text]),
+        Admin::Kick { alias, reason } => words(&["kick", alias, reason.as_deref().unwrap_or("")]),
+        Admin::Ban { whom, seconds, reason } => {
+            let seconds = seconds.map(|seconds| seconds.to_string()).unwrap_or_default();
+            words(&["ban", whom, &seconds, reason.as_deref().unwrap_or("")])
+        }
+        Admin::Unban { whom } => words(&["unban", whom]),
+        Admin::Bans => words(&["bans"]),
+        Admin::Audit => words(&["audit"]),
+    })
+}
+
+/// Read a secret from stdin: never from an argument, which everybody on the machine can see.
+pub(crate) fn secret() -> io::Result<String> {
+    if io::stdin().is_terminal() {
+        eprint!("password (it is shown as you type): ");
+    }
+    let mut line = String::new();
+    io::stdin().lock().take(4096).read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
