@@ -19,9 +19,9 @@ pub mod transport;
 pub mod trust;
 
 pub use client::{
-    Acked, Author, ChatMessage, Client, ClientBuilder, ClientHandler, ClientState, CloseReason, ConnectError,
-    Connector, Cursor, Event, Events, HistoryItem, HistoryPage, Receipt, ReceiptError, Reconnect, RequestError, Room,
-    SearchHit, SearchPage, SendError, ServerInfo,
+    Acked, Author, Ban, ChatMessage, Client, ClientBuilder, ClientHandler, ClientState, CloseReason, ConnectError,
+    Connector, Cursor, Event, Events, HistoryItem, HistoryPage, ListedRoom, OwnSession, PersonInfo, Receipt,
+    ReceiptError, Reconnect, RequestError, Room, RoomChanged, SearchHit, SearchPage, SendError, ServerInfo,
 };
 pub use handler::{Admission, Handler, Interests, Message, Peer, Question, Ruling, Verdict};
 pub use id::{Alias, Lineage, OutboxId, PrincipalId, RoomId, RoomName, Seq, SessionId, Timestamp};

@@ -320,6 +320,11 @@ impl ClientSocket {
         stream.get_ref().set_nodelay(true)?;
         Ok(Self(stream))
     }
+
+    /// Who is at the other end.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.0.get_ref().peer_addr().ok()
+    }
 }
 
 impl AsyncRead for ClientSocket {

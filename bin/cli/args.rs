@@ -36,6 +36,22 @@ pub(crate) struct Args {
     #[structopt(long, value_name = "ALIAS")]
     pub(crate) name: Option<String>,
 
+    /// Log in to the account ALIAS; its password is asked for, or is stdin's first line
+    #[structopt(long, value_name = "ALIAS", conflicts_with = "name")]
+    pub(crate) account: Option<String>,
+
+    /// Make the account that --account names; its password is asked for, or is stdin's first line
+    #[structopt(long, requires = "account")]
+    pub(crate) register: bool,
+
+    /// Ask for the code that --register needs on this server; without a terminal, it is stdin's line behind the password
+    #[structopt(long, requires = "register")]
+    pub(crate) code: bool,
+
+    /// Ask for the server's password, for guests; without a terminal, it is stdin's first line
+    #[structopt(long, conflicts_with = "account")]
+    pub(crate) server_password: bool,
+
     /// The room to join; the server's default if none is named
     #[structopt(long, value_name = "ROOM")]
     pub(crate) room: Option<String>,

@@ -6,6 +6,8 @@ use futures::SinkExt;
 use futures::channel::mpsc;
 use serde_json::Value;
 
+use crate::people::{self, Ask};
+
 /// A line longer than this is not a message; what follows in it is thrown away, so that a stream without line ends
 /// doesn't fill the memory. In bytes; above the largest text of a server by default.
 const MAX_LINE: usize = 1 << 20;
@@ -30,6 +32,16 @@ pub(crate) enum Action {
     /// The last so many messages.
     History(u32),
     Search(String),
+    People(Ask),
+    /// Say something to somebody alone.
+    Direct {
+        whom: String,
+        text: String,
+    },
+    /// Make an account, or be one; its alias.
+    Register(Option<String>),
+    Login(String),
+    Password,
     Rooms,
     Help,
     Quit,
@@ -118,7 +130,20 @@ fn command(line: &str) -> Action {
         ("rooms", None) => Action::Rooms,
         ("help", None) => Action::Help,
         ("quit", None) => Action::Quit,
+        ("register", alias) => Action::Register(alias),
+        ("login", Some(alias)) => Action::Login(alias),
+        ("login", None) => Action::Wrong("/login needs an account: /login ALIAS".into()),
+        ("password", None) => Action::Password,
+        ("msg", given) => match given.as_deref().and_then(|given| given.split_once(char::is_whitespace)) {
+            Some((whom, text)) => Action::Direct { whom: whom.into(), text: text.trim().into() },
+            None => Action::Wrong("/msg needs a name and a text: /msg WHO TEXT".into()),
+        },
         ("who" | "rooms" | "help" | "quit", Some(_)) => Action::Wrong(format!("/{name} takes nothing behind it")),
+        (name, _) if people::parse(name, rest).is_some() => match people::parse(name, rest) {
+            Some(Ok(ask)) => Action::People(ask),
+            Some(Err(why)) => Action::Wrong(why),
+            None => Action::Nothing,
+        },
         _ => Action::Wrong(format!("/{name} is not a command; /help shows them, //{name} says it as a text")),
     }
 }

@@ -4,6 +4,8 @@ mod args;
 mod input;
 mod outbox;
 mod output;
+mod people;
+mod secret;
 mod session;
 mod trust;
 
@@ -43,9 +45,17 @@ fn main() {
         (false, true) => Format::Plain,
         (false, false) => Format::Terminal,
     };
+    // Before stdin is read for anything else.
+    let who = match session::who(&args) {
+        Ok(who) => who,
+        Err(e) => {
+            eprintln!("chatnet: the password can't be read: {e}");
+            std::process::exit(2);
+        }
+    };
     let actions = input::lines(Rules { json: args.json, commands: !args.no_commands });
     let mut output = Output::new(format);
-    let (exit, message) = async_std::task::block_on(session::run(&args, actions, &mut output));
+    let (exit, message) = async_std::task::block_on(session::run(&args, who, actions, &mut output));
     if let Some(message) = message {
         eprintln!("chatnet: {}", chatnet::text::display_line(&message));
     }

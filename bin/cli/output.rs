@@ -3,7 +3,10 @@
 use std::io::{self, Write};
 
 use chatnet::text::{display_line, display_text};
-use chatnet::{ChatMessage, Code, Event, HistoryItem, HistoryPage, SearchPage, SkipReason, Source, Timestamp};
+use chatnet::{
+    ChatMessage, Code, Event, EventKind, HistoryItem, HistoryPage, RoomChanged, SearchPage, SkipReason, Source,
+    Timestamp,
+};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
@@ -243,6 +246,11 @@ fn to_json(event: &Event, id: Option<Value>) -> Option<Value> {
             "event": "unsupported", "room": room.as_str(), "seq": seq.get(), "from": from.alias, "kind": kind.0,
             "at": rfc3339(*at),
         }),
+        Event::RoomChanged(c) => json!({
+            "event": "change", "room": c.room.as_str(), "seq": c.seq.get(), "from": c.by.alias, "kind": word(c.kind),
+            "whom": c.change.whom.as_ref().map(|whom| &whom.alias).or(c.change.mask.as_ref()), "text": c.change.text,
+            "value": c.change.value, "at": rfc3339(c.at), "source": source(c.source),
+        }),
         Event::Acked(a) => {
             let mut ack = json!({
                 "event": "ack", "room": a.room.as_str(), "seq": a.seq.get(), "text": a.text, "at": rfc3339(a.at),
@@ -327,6 +335,7 @@ fn note(event: &Event) -> Option<String> {
             line(&from.alias),
             kind.0
         ),
+        Event::RoomChanged(c) => changed(c),
         Event::Acked(a) => {
             let replaced = a.replaced.as_ref().map(|text| format!("* changed to: {}", marked(&display_text(text))));
             return replaced;
@@ -352,6 +361,51 @@ fn note(event: &Event) -> Option<String> {
         Event::ServerError { text, .. } => format!("! {}", line(text)),
         _ => return None,
     })
+}
+
+/// A change's name for scripts.
+fn word(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::TOPIC => "topic",
+        EventKind::KICK => "kick",
+        EventKind::BAN => "ban",
+        EventKind::UNBAN => "unban",
+        EventKind::MUTE => "mute",
+        EventKind::UNMUTE => "unmute",
+        EventKind::INVITE => "invite",
+        EventKind::ROLE => "role",
+        EventKind::SETTINGS => "settings",
+        EventKind::MEMBERSHIP => "membership",
+        EventKind::DELETION => "deletion",
+        _ => "other",
+    }
+}
+
+/// A change in a room, in words.
+fn changed(c: &RoomChanged) -> String {
+    let (by, room) = (display_line(&c.by.alias), display_line(c.room.as_str()));
+    let whom = c.change.whom.as_ref().map(|whom| &whom.alias).or(c.change.mask.as_ref());
+    let whom = display_line(whom.map_or("somebody", String::as_str));
+    let why = c.change.text.as_deref().map(|why| format!(": {}", display_line(why))).unwrap_or_default();
+    match c.kind {
+        EventKind::TOPIC => format!("* {by} says what {room} is about{why}"),
+        EventKind::KICK => format!("* {by} put {whom} out of {room}{why}"),
+        EventKind::BAN => format!("* {by} banned {whom} from {room}{why}"),
+        EventKind::UNBAN => format!("* {by} lets {whom} into {room} again"),
+        EventKind::MUTE => format!("* {by} muted {whom} in {room}{why}"),
+        EventKind::UNMUTE => format!("* {by} lets {whom} talk in {room} again"),
+        EventKind::INVITE => format!("* {by} invites {whom} to {room}"),
+        EventKind::ROLE => match c.change.value {
+            Some(3) => format!("* {by} gives {room} to {whom}"),
+            Some(2) => format!("* {by} makes {whom} a moderator of {room}"),
+            _ => format!("* {by} makes {whom} a plain member of {room}"),
+        },
+        EventKind::SETTINGS => format!("* {by} changed how {room} is"),
+        EventKind::MEMBERSHIP if c.change.value == Some(1) => format!("* {by} is a member of {room} now"),
+        EventKind::MEMBERSHIP => format!("* {by} is no member of {room} any more"),
+        EventKind::DELETION => format!("* {by} removed message {} in {room}", c.change.value.unwrap_or(0)),
+        _ => format!("* {by} changed something in {room}"),
+    }
 }
 
 /// A text whose second line and those behind it begin with a mark.

@@ -4,9 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::time::Duration;
 
+use chatnet::protocol::message::{RoomKind, RoomSettings};
 use chatnet::{
-    Client, ClientBuilder, CloseReason, ConnectError, Event, Events, Place, Reconnect, RequestError, Room, SendError,
-    Seq,
+    Client, ClientBuilder, CloseReason, Code, ConnectError, Event, Events, Place, Reconnect, RequestError, Room,
+    SendError, Seq,
 };
 use futures::channel::mpsc;
 use futures::{FutureExt, Stream, StreamExt, select_biased};
@@ -16,7 +17,8 @@ use crate::args::Args;
 use crate::input::{Action, HELP};
 use crate::outbox;
 use crate::output::{Output, Own};
-use crate::trust;
+use crate::people::{self, Ask};
+use crate::{secret, trust};
 
 /// How long what was typed may take to be acknowledged when nobody reads what comes back.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -30,14 +32,38 @@ pub(crate) enum Exit {
     Lost = 5,
 }
 
-/// Connect and talk. The text is for stderr.
-pub(crate) async fn run(
-    args: &Args,
-    mut actions: mpsc::Receiver<Action>,
-    output: &mut Output,
-) -> (Exit, Option<String>) {
-    output.own(&Own::State("connecting"));
-    output.flush();
+/// Who this is to be.
+#[derive(Clone, Default)]
+pub(crate) enum Who {
+    #[default]
+    Guest,
+    GuestWithPassword(String),
+    Account(String, String),
+    NewAccount {
+        alias: String,
+        password: String,
+        code: Option<String>,
+    },
+}
+
+/// Who the arguments say, with passwords from a prompt or from stdin.
+pub(crate) fn who(args: &Args) -> std::io::Result<Who> {
+    let Some(alias) = args.account.clone() else {
+        return if args.server_password {
+            secret::read("the server's password").map(Who::GuestWithPassword)
+        } else {
+            Ok(Who::Guest)
+        };
+    };
+    let password = secret::read(&format!("password of {alias}"))?;
+    if !args.register {
+        return Ok(Who::Account(alias, password));
+    }
+    let code = if args.code { Some(secret::read("code")?) } else { None };
+    Ok(Who::NewAccount { alias, password, code })
+}
+
+fn builder(args: &Args, who: &Who) -> ClientBuilder {
     let rules = if args.no_reconnect {
         Reconnect::never()
     } else {
@@ -47,10 +73,28 @@ pub(crate) async fn run(
     if let Some(name) = &args.name {
         builder = builder.alias(name);
     }
-    if let Some(room) = &args.room {
-        builder = builder.room(room);
+    builder = match who {
+        Who::Guest => builder,
+        Who::GuestWithPassword(password) => builder.server_password(password),
+        Who::Account(alias, password) => builder.account(alias, password),
+        Who::NewAccount { alias, password, code } => builder.register(alias, password, code.as_deref()),
+    };
+    match &args.room {
+        Some(room) => builder.room(room),
+        None => builder,
     }
-    let (client, events) = match connect(args, builder, &mut actions, output).await {
+}
+
+/// Connect and talk. The text is for stderr.
+pub(crate) async fn run(
+    args: &Args,
+    who: Who,
+    mut actions: mpsc::Receiver<Action>,
+    output: &mut Output,
+) -> (Exit, Option<String>) {
+    output.own(&Own::State("connecting"));
+    output.flush();
+    let (client, events) = match connect(args, builder(args, &who), &mut actions, output).await {
         Ok(connected) => connected,
         Err(e) => return could_not_connect(output, &e),
     };
@@ -59,7 +103,8 @@ pub(crate) async fn run(
         1 => eprintln!("chatnet: 1 unsent message of last time is being sent"),
         n => eprintln!("chatnet: {n} unsent messages of last time are being sent"),
     }
-    let mut session = Session { current: client.room(), client, rooms: Vec::new(), ids: HashMap::new(), ended: None };
+    let (rooms, ids) = (Vec::new(), HashMap::new());
+    let mut session = Session { args: args.clone(), current: client.room(), client, rooms, ids, ended: None };
     session.rooms.extend(session.current.clone());
     session.talk(events, &mut actions, output).await
 }
@@ -107,6 +152,7 @@ fn could_not_connect(output: &mut Output, e: &ConnectError) -> (Exit, Option<Str
 }
 
 struct Session {
+    args: Args,
     client: Client,
     current: Option<Room>,
     rooms: Vec<Room>,
@@ -144,7 +190,7 @@ impl Session {
                     None => return self.ended.take().unwrap_or((Exit::Lost, None)),
                 },
                 action = next_action(actions, quitting).fuse() => match action {
-                    Some(action) => self.act(action, &mut events, output).await,
+                    Some(action) => self.act(action, &mut events, actions, output).await,
                     None => Next::Quit,
                 },
                 _ = flushed => {
@@ -189,6 +235,9 @@ impl Session {
         if let Event::Connected { .. } | Event::Resumed { .. } = event {
             output.own(&Own::State("connected"));
         }
+        if let Event::Joined { .. } = event {
+            self.client.rooms().into_iter().for_each(|room| self.know(room));
+        }
         if let Event::Left { room, .. } = event {
             self.rooms.retain(|known| known.name() != room);
             if self.current.as_ref().is_some_and(|current| current.name() == room) {
@@ -215,20 +264,61 @@ impl Session {
         (exit, Some(message))
     }
 
-    async fn act(&mut self, action: Action, events: &mut Events, output: &mut Output) -> Next {
+    async fn act(
+        &mut self,
+        action: Action,
+        events: &mut Events,
+        actions: &mut mpsc::Receiver<Action>,
+        output: &mut Output,
+    ) -> Next {
         match action {
-            Action::Nothing => {}
-            Action::Quit => return Next::Quit,
-            Action::Help => output.own(&Own::Info(HELP)),
-            Action::Wrong(message) => output.own(&Own::Error { code: "usage", message: &message }),
-            Action::Send { text, room, id } => self.send(text, room, id, events, output).await,
-            Action::Join(name) => match self.join(&name, events, output).await {
+            Action::People(ask) => self.people(ask, events, actions, output).await,
+            Action::Direct { whom, text } => match self.direct(&whom, events, output).await {
                 None => {}
                 Some(Ok(room)) => {
-                    if !self.rooms.iter().any(|known| known.id() == room.id()) {
-                        self.rooms.push(room.clone());
-                    }
+                    let name = room.name().to_string();
+                    self.know(room);
+                    self.send(text, Some(name), None, events, output).await;
+                }
+                Some(Err(e)) => output.own(&Own::Error { code: "msg_failed", message: &e.to_string() }),
+            },
+            Action::Register(alias) => {
+                let alias = alias.unwrap_or_else(|| self.client.alias().to_string());
+                if let Some(password) = ask_secret("a password for it", actions, output).await {
+                    self.become_(Who::NewAccount { alias, password, code: None }, events, actions, output).await;
+                }
+            }
+            Action::Login(alias) => {
+                if let Some(password) = ask_secret("its password", actions, output).await {
+                    self.become_(Who::Account(alias, password), events, actions, output).await;
+                }
+            }
+            Action::Password => self.password(actions, output).await,
+            Action::Nothing => {}
+            Action::Quit => return Next::Quit,
+            Action::Help => output.own(&Own::Info(&format!("{HELP}\n{}", people::HELP))),
+            Action::Wrong(message) => output.own(&Own::Error { code: "usage", message: &message }),
+            Action::Send { text, room, id } => self.send(text, room, id, events, output).await,
+            Action::Join(name) => match self.join(&name, None, events, output).await {
+                None => {}
+                Some(Ok(room)) => {
+                    self.know(room.clone());
                     self.current = Some(room);
+                }
+                Some(Err(RequestError::Refused { code: Code::ROOM_PASSWORD, .. })) => {
+                    if let Some(password) = ask_secret("the room's password", actions, output).await {
+                        match self.join(&name, Some(password), events, output).await {
+                            Some(Ok(room)) => {
+                                self.know(room.clone());
+                                self.current = Some(room);
+                            }
+                            Some(Err(e)) => {
+                                let message = format!("{name}: {e}");
+                                output.own(&Own::Error { code: "join_failed", message: &message });
+                            }
+                            None => {}
+                        }
+                    }
                 }
                 Some(Err(e)) => output.own(&Own::Error { code: "join_failed", message: &format!("{name}: {e}") }),
             },
@@ -290,11 +380,18 @@ impl Session {
     async fn join(
         &mut self,
         name: &str,
+        password: Option<String>,
         events: &mut Events,
         output: &mut Output,
     ) -> Option<Result<Room, RequestError>> {
         let client = self.client.clone();
-        self.meanwhile(async move { client.join(name).await }, events, output).await
+        let joined = async move {
+            match password {
+                Some(password) => client.join_with(name, &password).await,
+                None => client.join(name).await,
+            }
+        };
+        self.meanwhile(joined, events, output).await
     }
 
     async fn history(&mut self, n: u32, events: &mut Events, output: &mut Output) {
@@ -322,6 +419,87 @@ impl Session {
             Some(Ok(page)) => output.search(name.as_str(), query, &page),
             Some(Err(e)) => output.own(&Own::Error { code: "search_failed", message: &e.to_string() }),
             None => {}
+        }
+    }
+
+    fn know(&mut self, room: Room) {
+        if !self.rooms.iter().any(|known| known.id() == room.id()) {
+            self.rooms.push(room);
+        }
+    }
+
+    async fn direct(
+        &mut self,
+        whom: &str,
+        events: &mut Events,
+        output: &mut Output,
+    ) -> Option<Result<Room, RequestError>> {
+        let client = self.client.clone();
+        self.meanwhile(async move { client.direct(whom).await }, events, output).await
+    }
+
+    async fn people(
+        &mut self,
+        ask: Ask,
+        events: &mut Events,
+        actions: &mut mpsc::Receiver<Action>,
+        output: &mut Output,
+    ) {
+        let (client, room) = (self.client.clone(), self.current.clone());
+        let done = match ask {
+            Ask::Create(name, RoomKind::Password) => {
+                let Some(password) = ask_secret("a password for it", actions, output).await else { return };
+                let settings = RoomSettings::new(RoomKind::Password);
+                let made = async move { client.create_room(&name, settings, Some(&password)).await };
+                let made = self.meanwhile(made, events, output).await;
+                made.map(|made| made.map(|_| String::new()).map_err(|e| e.to_string()))
+            }
+            ask => self.meanwhile(async move { people::run(&client, room.as_ref(), ask).await }, events, output).await,
+        };
+        let Some(done) = done else { return };
+        match done {
+            Ok(text) if text.is_empty() => {}
+            Ok(text) => output.own(&Own::Info(&text)),
+            Err(message) => output.own(&Own::Error { code: "failed", message: &message }),
+        }
+    }
+
+    async fn password(&mut self, actions: &mut mpsc::Receiver<Action>, output: &mut Output) {
+        let Some(old) = ask_secret("your password", actions, output).await else { return };
+        let Some(new) = ask_secret("the new password", actions, output).await else { return };
+        match self.client.change_password(&old, &new).await {
+            Ok(()) => output.own(&Own::Info("* changed; your other sessions have ended")),
+            Err(e) => output.own(&Own::Error { code: "failed", message: &e.to_string() }),
+        }
+    }
+
+    /// Be somebody else from here on.
+    async fn become_(
+        &mut self,
+        who: Who,
+        events: &mut Events,
+        actions: &mut mpsc::Receiver<Action>,
+        output: &mut Output,
+    ) {
+        // The guest's alias has to be free before it can be an account's.
+        self.client.flush().await;
+        self.client.close().await;
+        let args = self.args.clone();
+        let guest = builder(&args, &Who::Guest).alias(self.client.alias().as_str());
+        let connected = match trust::connect(&args, builder(&args, &who), actions, output).await {
+            Ok(connected) => Ok(connected),
+            Err(e) => {
+                output.own(&Own::Error { code: "login_failed", message: &e.to_string() });
+                // Back as the guest that this was.
+                trust::connect(&args, guest, actions, output).await
+            }
+        };
+        match connected {
+            Ok((client, new)) => {
+                (self.current, self.client, *events) = (client.room(), client, new);
+                self.rooms = self.client.rooms();
+            }
+            Err(e) => self.ended = Some((Exit::Lost, Some(e.to_string()))),
         }
     }
 
@@ -400,6 +578,20 @@ impl Session {
         }
         aliases.sort();
         output.own(&Own::Who { room: room.name().as_str(), aliases: &aliases });
+    }
+}
+
+/// Ask for a secret: the next line is it.
+async fn ask_secret(what: &str, actions: &mut mpsc::Receiver<Action>, output: &mut Output) -> Option<String> {
+    output.own(&Own::Info(&format!("* type {what}; it isn't shown, and goes to nobody but the server")));
+    output.flush();
+    let _quiet = output.is_terminal().then(secret::Quiet::new);
+    match actions.next().await {
+        Some(Action::Send { text, .. }) => Some(text),
+        _ => {
+            output.own(&Own::Info("* nothing was done"));
+            None
+        }
     }
 }
 

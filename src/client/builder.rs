@@ -9,6 +9,7 @@ use futures::channel::oneshot;
 use futures::io::{AsyncRead, AsyncWrite};
 use futures::{FutureExt, StreamExt};
 
+use super::account::Login;
 use super::connector::{Connector, Once, Open, Own, Tcp};
 use super::error::ConnectError;
 use super::event::{ClientHandler, CloseReason, Cursor, DynClientHandler};
@@ -18,6 +19,7 @@ use super::requests::Waiting;
 use super::state::{Settings, State};
 use super::{Client, Events, Inner, journal, reconnect};
 use crate::id::{Alias, RoomName};
+use crate::protocol::message::Secret;
 use crate::rt::TaskGroup;
 use crate::session::backoff::Reconnect;
 
@@ -37,6 +39,8 @@ impl Default for ClientBuilder {
         let settings = Settings {
             alias: String::new(),
             alias_fallback: false,
+            login: Login::Guest,
+            plaintext_passwords: false,
             room: Some(String::new()),
             agent: concat!("chatnet/", env!("CARGO_PKG_VERSION")).into(),
             handshake_timeout: Duration::from_secs(10),
@@ -61,6 +65,41 @@ impl ClientBuilder {
     /// begins anew. Default: no; connecting fails, and a client that comes back too late is closed.
     pub fn alias_fallback(mut self, fallback: bool) -> Self {
         self.settings.alias_fallback = fallback;
+        self
+    }
+
+    /// Log in to an account. Its password goes over TLS, or to this machine, and nowhere else:
+    /// [`ConnectError::Insecure`]. Kept in memory, for sessions that begin anew.
+    pub fn account(mut self, alias: impl Into<String>, password: &str) -> Self {
+        (self.settings.alias, self.settings.login) = (alias.into(), Login::Password(password.into()));
+        self
+    }
+
+    /// Make an account, and be it. `code` is an invite code, or the server's password, where one is asked for.
+    pub fn register(mut self, alias: impl Into<String>, password: &str, code: Option<&str>) -> Self {
+        let (password, code) = (password.into(), code.map(Secret::from));
+        (self.settings.alias, self.settings.login) = (alias.into(), Login::Register { password, code });
+        self
+    }
+
+    /// Give an account whose password is lost a new one, with a code from an admin, and log in.
+    pub fn reset_password(mut self, alias: impl Into<String>, password: &str, code: &str) -> Self {
+        let (password, code) = (password.into(), code.into());
+        (self.settings.alias, self.settings.login) = (alias.into(), Login::Reset { password, code });
+        self
+    }
+
+    /// The server's password, for guests of a server that has one.
+    pub fn server_password(mut self, password: &str) -> Self {
+        self.settings.login = Login::GuestPassword(password.into());
+        self
+    }
+
+    /// Send passwords also over unencrypted connections to other machines, and over a transport of the application's
+    /// own ([`connect_by`](Self::connect_by), [`connect_over`](Self::connect_over)), of which this client can't know who
+    /// reads along. Default: no.
+    pub fn plaintext_passwords(mut self, allowed: bool) -> Self {
+        self.settings.plaintext_passwords = allowed;
         self
     }
 

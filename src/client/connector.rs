@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use super::error::ConnectError;
 use super::reach::{Security, reach};
 use crate::rt;
+use crate::transport::ClientStream;
 
 /// Opens a client's connections: over a transport of the application's own, as often as it takes.
 ///
@@ -60,7 +61,8 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-pub(super) type Opened = Result<Box<dyn Stream>, ConnectError>;
+/// A stream, and whether nobody on the way can read what goes over it.
+pub(super) type Opened = Result<(Box<dyn Stream>, bool), ConnectError>;
 
 /// Opens connections, whatever they go over.
 pub(super) trait Open: Send + Sync {
@@ -73,7 +75,7 @@ pub(super) struct Own<C>(pub(super) C);
 impl<C: Connector> Open for Own<C> {
     fn open(&self) -> BoxFuture<'_, Opened> {
         let opened = self.0.connect();
-        async move { opened.await.map(|s| Box::new(s) as _).map_err(ConnectError::Transport) }.boxed()
+        async move { opened.await.map(|s| (Box::new(s) as _, false)).map_err(ConnectError::Transport) }.boxed()
     }
 }
 
@@ -85,7 +87,11 @@ pub(super) struct Tcp {
 
 impl Open for Tcp {
     fn open(&self) -> BoxFuture<'_, Opened> {
-        reach(&self.addr, &self.security).map(|reached| reached.map(|stream| Box::new(stream) as _)).boxed()
+        let opened = |stream: ClientStream| {
+            let private = stream.is_private();
+            (Box::new(stream) as _, private)
+        };
+        reach(&self.addr, &self.security).map(move |reached| reached.map(opened)).boxed()
     }
 }
 
@@ -102,7 +108,7 @@ impl<S: Stream + 'static> Open for Once<S> {
     fn open(&self) -> BoxFuture<'_, Opened> {
         let stream = self.0.lock().take();
         let stream = stream.ok_or_else(|| ConnectError::Transport(io::ErrorKind::NotConnected.into()));
-        std::future::ready(stream.map(|stream| Box::new(stream) as _)).boxed()
+        std::future::ready(stream.map(|stream| (Box::new(stream) as _, false))).boxed()
     }
 }
 

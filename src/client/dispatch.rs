@@ -7,7 +7,7 @@ use super::event::{CloseReason, Event};
 use super::history::{self, Reader};
 use super::requests::Waiting;
 use super::state::State;
-use super::{opening, publishing, reading, rooms};
+use super::{opening, publishing, reading, requests, rooms};
 use crate::id::Timestamp;
 use crate::protocol::frame::{Class, FLAG_REQUIRED, Frame, HEADER_LEN};
 use crate::protocol::message::{Bye, Challenge, Credit, ErrorReply, Kind, MembersPage, Notice, Ping, Pong};
@@ -29,6 +29,12 @@ const TABLE: &[(Kind, Run)] = &[
     (Kind::HistoryEnd, history::history_end),
     (Kind::SearchPage, history::search_page),
     (Kind::Notice, notice),
+    (Kind::Done, |state, body, _| requests::answered(state, Kind::Done, body)),
+    (Kind::SessionsPage, |state, body, _| requests::answered(state, Kind::SessionsPage, body)),
+    (Kind::RoomsPage, |state, body, _| requests::answered(state, Kind::RoomsPage, body)),
+    (Kind::BansPage, |state, body, _| requests::answered(state, Kind::BansPage, body)),
+    (Kind::Profile, |state, body, _| requests::answered(state, Kind::Profile, body)),
+    (Kind::AuditPage, |state, body, _| requests::answered(state, Kind::AuditPage, body)),
     (Kind::ErrorReply, error),
     (Kind::Bye, bye),
     (Kind::Welcome, opening::welcome),
@@ -38,7 +44,7 @@ const TABLE: &[(Kind, Run)] = &[
     (Kind::Credit, |_, body, _| protocol::decode::<Credit>(body).map(drop)),
     (Kind::Challenge, |state, body, _| {
         protocol::decode::<Challenge>(body)?;
-        state.conn.end(CloseReason::Protocol("it challenges a guest".into()));
+        state.conn.end(CloseReason::Protocol("it asks back, which this client has no answer to".into()));
         Ok(())
     }),
 ];

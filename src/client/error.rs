@@ -109,6 +109,8 @@ pub enum ConnectError {
         /// Why.
         source: io::Error,
     },
+    /// A password would have gone over a connection that others can read; nothing was sent. Connect with TLS.
+    Insecure,
     /// The connection ended before the session began.
     Closed(CloseReason),
 }
@@ -176,6 +178,9 @@ impl fmt::Display for ConnectError {
             Self::Trust { source } => write!(f, "known servers: {source}"),
             Self::Transport(e) => write!(f, "the transport could not be opened: {e}"),
             Self::Outbox { path, source } => write!(f, "the outbox {} can't be used: {source}", path.display()),
+            Self::Insecure => f.write_str(
+                "the connection isn't encrypted, and others could read the password: nothing was sent; connect with TLS",
+            ),
             Self::Closed(reason) => reason.fmt(f),
         }
     }
@@ -214,6 +219,8 @@ pub enum RequestError {
         /// After how many milliseconds trying again may help; none: it won't.
         retry_after_ms: Option<u32>,
     },
+    /// The connection was lost before the answer: it may be done or not. Look, and ask again if need be.
+    Unknown,
     /// The connection has ended.
     Closed,
 }
@@ -223,6 +230,7 @@ impl fmt::Display for RequestError {
         match self {
             Self::Room(e) => e.fmt(f),
             Self::Refused { code, text, .. } => write!(f, "the server refused: {text} ({})", code.name()),
+            Self::Unknown => f.write_str("the connection was lost before the answer; look whether it was done"),
             Self::Closed => f.write_str("the connection has ended; connect again"),
         }
     }

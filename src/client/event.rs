@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use super::error::ConnectError;
 use crate::id::{Alias, Lineage, PrincipalId, RoomId, RoomName, Seq, SessionId, Timestamp};
 use crate::protocol::Code;
-use crate::protocol::message::{EventKind, PrincipalKind, SkipReason, Source};
+use crate::protocol::message::{EventKind, PrincipalKind, RoomChange, SkipReason, Source};
 
 /// Something that happened on a connection.
 ///
@@ -66,6 +66,8 @@ pub enum Event {
     },
     /// Somebody else said something.
     Message(ChatMessage),
+    /// Something has changed in a room: its topic, who may talk, who is a member, …
+    RoomChanged(RoomChanged),
     /// An event of a kind that this version can't read. It has its place in the room all the same.
     Unsupported {
         /// Where.
@@ -171,6 +173,28 @@ pub struct Author {
     pub kind: PrincipalKind,
     /// The alias, at that time.
     pub alias: String,
+}
+
+/// A change in a room. This client's own changes are told too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RoomChanged {
+    /// Where.
+    pub room: RoomName,
+    /// Its number there.
+    pub seq: Seq,
+    /// Who did it.
+    pub by: Author,
+    /// What: which of `change` means something.
+    pub kind: EventKind,
+    /// To whom, and how.
+    pub change: RoomChange,
+    /// The server's time.
+    pub at: Timestamp,
+    /// How it comes.
+    pub source: Source,
+    /// Where a reader is who has taken it.
+    pub cursor: Cursor,
 }
 
 /// What somebody said.

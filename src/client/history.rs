@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::event::{Author, ChatMessage};
+use super::event::{Author, ChatMessage, RoomChanged};
 use super::reading::{self, Read};
 use super::requests::{Answer, Waiting};
 use super::rooms::Flow;
@@ -29,6 +29,8 @@ pub struct HistoryPage {
 pub enum HistoryItem {
     /// A text; this client's own among them.
     Message(ChatMessage),
+    /// A change in the room.
+    Changed(RoomChanged),
     /// An event of a kind that this version can't read, or whose text was removed.
     Unsupported {
         /// Where.
@@ -49,6 +51,7 @@ impl HistoryItem {
     pub fn seq(&self) -> Seq {
         match self {
             Self::Message(message) => message.seq,
+            Self::Changed(changed) => changed.seq,
             Self::Unsupported { seq, .. } => *seq,
         }
     }
@@ -58,6 +61,7 @@ impl From<Read> for HistoryItem {
     fn from(read: Read) -> Self {
         match read {
             Read::Message(message) => Self::Message(message),
+            Read::Changed(changed) => Self::Changed(changed),
             Read::Unsupported { room, seq, from, kind, at } => Self::Unsupported { room, seq, from, kind, at },
         }
     }
@@ -67,6 +71,7 @@ impl From<HistoryItem> for super::Event {
     fn from(item: HistoryItem) -> Self {
         match item {
             HistoryItem::Message(message) => Self::Message(message),
+            HistoryItem::Changed(changed) => Self::RoomChanged(changed),
             HistoryItem::Unsupported { room, seq, from, kind, at } => Self::Unsupported { room, seq, from, kind, at },
         }
     }

@@ -1,5 +1,6 @@
 //! The client.
 
+mod account;
 mod builder;
 mod connection;
 mod connector;
@@ -11,6 +12,7 @@ mod history;
 mod journal;
 mod link;
 mod opening;
+mod people;
 mod publishing;
 mod queue;
 mod reach;
@@ -30,17 +32,19 @@ use futures::channel::oneshot;
 use futures::stream::{FusedStream, Stream};
 
 use link::Link;
-use requests::Waiting;
+use requests::{Waiting, Way};
 
 use crate::id::{Alias, RoomName, SessionId};
 use crate::rt::{self, TaskGroup};
 
 pub use crate::session::backoff::Reconnect;
+pub use account::OwnSession;
 pub use builder::ClientBuilder;
 pub use connector::Connector;
 pub use error::{ConnectError, ReceiptError, RequestError, SendError};
-pub use event::{Acked, Author, ChatMessage, ClientHandler, CloseReason, Cursor, Event};
+pub use event::{Acked, Author, ChatMessage, ClientHandler, CloseReason, Cursor, Event, RoomChanged};
 pub use history::{HistoryItem, HistoryPage, SearchHit, SearchPage};
+pub use people::{Ban, ListedRoom, PersonInfo};
 pub use room::{Receipt, Room};
 pub use state::ServerInfo;
 
@@ -187,7 +191,7 @@ impl Client {
             if state.closed.is_some() {
                 return Err(RequestError::Closed);
             }
-            state.ask(Waiting::Join { name: name.into(), answer });
+            state.ask(Waiting::Join { name: name.into(), way: Way::Name, answer });
         }
         self.inner.link.output.notify();
         let slot = joined.await.unwrap_or(Err(RequestError::Closed))?;

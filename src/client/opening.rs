@@ -72,7 +72,8 @@ impl State {
         self.send(&Attach { token: Some(token.0.clone().into()), cursors, more: false });
     }
 
-    /// Begin a session as a guest. A guest has no secret: everything may go at once, and one round trip is enough.
+    /// Begin a session. Everything may go at once, and one round trip is enough: whether a secret may go over this
+    /// connection was looked at before a word was said.
     fn begin_anew(&mut self, alias: String) {
         self.conn.resuming = false;
         for room in self.rooms.values_mut() {
@@ -81,7 +82,8 @@ impl State {
                 room.flow = Flow::Live;
             }
         }
-        self.send(&Auth { mechanism: "guest".into(), data: alias.into_bytes().into() });
+        let auth = self.settings.login.auth(&alias);
+        self.send(&auth);
         self.send(&Attach { token: None, cursors: Vec::new(), more: false });
         self.ask_again();
     }
@@ -102,6 +104,9 @@ impl State {
         }
         self.tries += 1;
         let named = !self.settings.alias.is_empty();
+        if self.settings.login.is_account() {
+            return false;
+        }
         if refusal.code != Code::ALIAS_IN_USE || self.tries > 3 || named && !self.settings.alias_fallback {
             return false;
         }
@@ -123,6 +128,14 @@ impl State {
             self.begun = true;
             self.events.push(Event::Connected { alias, session, room });
         }
+    }
+
+    /// The session has begun, and there is something to tell before the first room is joined.
+    pub(super) fn begin_early(&mut self) {
+        let wanted = self.settings.room.clone();
+        let name = wanted.clone().filter(|name| !name.is_empty()).and_then(|name| RoomName::parse(&name).ok());
+        let default = self.server.as_ref().and_then(|server| server.default_room.clone());
+        self.begin(name.or(default).filter(|_| wanted.is_some()));
     }
 
     /// Resolve `connect`.
@@ -165,6 +178,7 @@ pub(super) fn authenticated(state: &mut State, body: &[u8], _: Instant) -> Resul
         Ok(alias) => state.alias = Some(alias),
         Err(e) => state.conn.end(CloseReason::Protocol(format!("it gave an alias that isn't one: {e}"))),
     }
+    state.settings.login.worked();
     if state.principal.replace(authenticated.principal).is_some_and(|before| before != authenticated.principal) {
         // Numbers belong to whoever publishes, and that is somebody else now.
         state.outbox.renumber(OutboxId::random());
@@ -199,9 +213,7 @@ pub(super) fn attached(state: &mut State, body: &[u8], now: Instant) -> Result<(
             state.begin(room);
         }
     } else if resuming || first.is_none() {
-        let name = first.filter(|name| !name.is_empty()).and_then(|name| RoomName::parse(&name).ok());
-        let default = state.server.as_ref().and_then(|server| server.default_room.clone());
-        state.begin(name.or(default).filter(|_| state.settings.room.is_some()));
+        state.begin_early();
     }
     if state.settings.room.is_none() {
         state.ready(Ok(()));

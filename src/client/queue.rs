@@ -45,9 +45,7 @@ impl EventQueue {
 
     pub(super) fn push(&mut self, event: Event) {
         if self.abandoned {
-            if let Event::Message(message) = &event {
-                self.taken.insert(message.cursor.room, message.seq);
-            }
+            self.note(&event);
             return;
         }
         self.bytes += event.weight();
@@ -68,10 +66,18 @@ impl EventQueue {
             return Poll::Pending;
         };
         self.bytes -= event.weight();
-        if let Event::Message(message) = &event {
-            self.taken.insert(message.cursor.room, message.seq);
-        }
+        self.note(&event);
         Poll::Ready(event)
+    }
+
+    /// The application has this.
+    fn note(&mut self, event: &Event) {
+        let place = match event {
+            Event::Message(message) => message.cursor,
+            Event::RoomChanged(changed) => changed.cursor,
+            _ => return,
+        };
+        self.taken.insert(place.room, place.seq);
     }
 
     /// Nobody takes events any more: drop them.

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use super::event::{Author, ChatMessage, Cursor as Place, Event};
+use super::event::{Author, ChatMessage, Cursor as Place, Event, RoomChanged};
 use super::rooms::Flow;
 use super::state::State;
 use crate::id::{Lineage, PrincipalId, RoomName, Seq, Timestamp};
-use crate::protocol::message::{Deliver, EventKind, SkipReason, Skipped, Source};
+use crate::protocol::message::{Deliver, EventKind, RoomChange, SkipReason, Skipped, Source};
 use crate::protocol::{self, DecodeError};
 use crate::session::cursor::{Cursor, Delivery};
 
@@ -57,6 +57,7 @@ pub(super) fn deliver(state: &mut State, body: &[u8], _: Instant) -> Result<(), 
 /// An event of a room, readable or not.
 pub(super) enum Read {
     Message(ChatMessage),
+    Changed(RoomChanged),
     Unsupported { room: RoomName, seq: Seq, from: Author, kind: EventKind, at: Timestamp },
 }
 
@@ -64,6 +65,7 @@ impl Read {
     fn seq(&self) -> Seq {
         match self {
             Self::Message(message) => message.seq,
+            Self::Changed(changed) => changed.seq,
             Self::Unsupported { seq, .. } => *seq,
         }
     }
@@ -73,6 +75,7 @@ impl From<Read> for Event {
     fn from(read: Read) -> Self {
         match read {
             Read::Message(message) => Self::Message(message),
+            Read::Changed(changed) => Self::RoomChanged(changed),
             Read::Unsupported { room, seq, from, kind, at } => Self::Unsupported { room, seq, from, kind, at },
         }
     }
@@ -93,8 +96,14 @@ pub(super) fn read(
         let seq = Seq::new(seq);
         let at = Timestamp::from_millis(began.saturating_add(i64::from(event.at_delta)));
         let (room, from) = (name.clone(), author.clone());
-        let text = if event.kind == EventKind::TEXT { String::from_utf8(event.bytes).ok() } else { None };
         let cursor = Place { lineage, room: id, seq };
+        if event.kind.is_change()
+            && let Ok(change) = minicbor::decode::<RoomChange>(&event.bytes)
+        {
+            let (by, kind) = (from, event.kind);
+            return Read::Changed(RoomChanged { room, seq, by, kind, change, at, source, cursor });
+        }
+        let text = if event.kind == EventKind::TEXT { String::from_utf8(event.bytes).ok() } else { None };
         match text {
             Some(text) => Read::Message(ChatMessage { room, seq, from, text, at, source, own, cursor }),
             None => Read::Unsupported { room, seq, from, kind: event.kind, at },

@@ -19,7 +19,10 @@ pub(super) async fn run(link: Arc<Link>, by: Box<dyn Open>, limit: Duration, rul
     let mut backoff = Backoff::new(rules);
     loop {
         match rt::race(async { Woken::By(connector::open(&*by, limit).await) }, woken(&link)).await {
-            Woken::By(Ok(stream)) => {
+            Woken::By(Ok((_, private))) if !link.lock().may_open(private) => {
+                link.lock().unreachable(ConnectError::Insecure, Instant::now());
+            }
+            Woken::By(Ok((stream, _))) => {
                 link.lock().open(Instant::now());
                 driver::run(&link, stream).await;
             }
@@ -113,6 +116,11 @@ fn judge(reason: &CloseReason, welcomed: bool) -> Verdict {
 }
 
 impl State {
+    /// Whether this client may say what it has to over such a connection.
+    fn may_open(&self, private: bool) -> bool {
+        private || self.settings.plaintext_passwords || !self.settings.login.is_secret()
+    }
+
     /// No connection could be opened.
     fn unreachable(&mut self, e: ConnectError, now: Instant) {
         self.conn = super::connection::Connection::new(now);

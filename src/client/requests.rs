@@ -5,13 +5,17 @@ use std::time::Instant;
 
 use futures::channel::oneshot;
 
+use super::Client;
 use super::error::RequestError;
 use super::history::{HistoryItem, Reader, SearchPage};
 use super::rooms::{Slot, Standing};
 use super::state::State;
 use crate::id::{PrincipalId, RoomId, Seq};
-use crate::protocol::Code;
-use crate::protocol::message::{History, Join, Leave, Members, MembersPage, Place, Search};
+use crate::protocol::message::{
+    CreateRoom, Direct, Done, History, Join, JoinWith, Kind, Leave, Members, MembersPage, Place, RoomSettings, Search,
+    Secret, Whom,
+};
+use crate::protocol::{self, Code, DecodeError, Message};
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T, RequestError>>;
 
@@ -24,7 +28,17 @@ pub(super) enum Waiting {
     },
     Join {
         name: String,
+        way: Way,
         answer: Answer<Arc<Slot>>,
+    },
+    /// Anything else that one frame asks and one answers.
+    Ask {
+        room: Option<RoomId>,
+        make: Make,
+        /// It may be asked twice without harm.
+        again: bool,
+        sent: bool,
+        answer: Answer<Reply>,
     },
     /// A room that the client was in before its session was lost.
     Rejoin {
@@ -56,11 +70,96 @@ pub(super) enum Waiting {
     },
 }
 
+/// How a room is come into.
+#[derive(Debug, Clone)]
+pub(super) enum Way {
+    /// By its name.
+    Name,
+    Password(Secret),
+    Create {
+        settings: RoomSettings,
+        password: Option<Secret>,
+    },
+    Direct(Whom),
+}
+
+/// What makes the frame that asks, of the request's number and the room's id.
+pub(super) struct Make(Box<dyn Fn(u32, RoomId) -> Vec<u8> + Send>);
+
+impl std::fmt::Debug for Make {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Make(…)")
+    }
+}
+
+/// The kind and the body of what answers.
+pub(super) type Reply = (Kind, Vec<u8>);
+
+/// Read an answer as what it should be.
+pub(super) fn decode<M: Message>((kind, body): Reply) -> Result<M, RequestError> {
+    let strange = || RequestError::Refused {
+        code: Code::MALFORMED,
+        text: "the server's answer can't be understood; one of the two is of another version".into(),
+        retry_after_ms: None,
+    };
+    if kind == M::KIND { protocol::decode(&body).map_err(|_| strange()) } else { Err(strange()) }
+}
+
+impl Client {
+    /// Ask something that may be asked again when the connection is lost before the answer.
+    pub(super) async fn again(
+        &self,
+        room: Option<RoomId>,
+        make: impl Fn(u32, RoomId) -> Vec<u8> + Send + 'static,
+    ) -> Result<Reply, RequestError> {
+        self.put(room, make, true).await
+    }
+
+    /// Ask for something that is not to be done twice.
+    pub(super) async fn once(
+        &self,
+        room: Option<RoomId>,
+        make: impl Fn(u32, RoomId) -> Vec<u8> + Send + 'static,
+    ) -> Result<Reply, RequestError> {
+        self.put(room, make, false).await
+    }
+
+    async fn put(
+        &self,
+        room: Option<RoomId>,
+        make: impl Fn(u32, RoomId) -> Vec<u8> + Send + 'static,
+        again: bool,
+    ) -> Result<Reply, RequestError> {
+        let (answer, reply) = oneshot::channel();
+        {
+            let mut state = self.inner.link.lock();
+            if state.closed.is_some() {
+                return Err(RequestError::Closed);
+            }
+            state.ask(Waiting::Ask { room, make: Make(Box::new(make)), again, sent: false, answer });
+        }
+        self.inner.link.output.notify();
+        reply.await.unwrap_or(Err(RequestError::Closed))
+    }
+}
+
+/// An answer to a question of no special kind: its first element says to which.
+pub(super) fn answered(state: &mut State, kind: Kind, body: &[u8]) -> Result<(), DecodeError> {
+    let Done { request } = protocol::decode(body)?;
+    match state.waiting.remove(&request) {
+        Some(Waiting::Ask { answer, .. }) => drop(answer.send(Ok((kind, body.to_vec())))),
+        Some(other) => drop(state.waiting.insert(request, other)),
+        None => {}
+    }
+    Ok(())
+}
+
 impl Waiting {
     /// The room that it is about, if that has to be joined for it.
     fn room(&mut self) -> Option<&mut RoomId> {
         match self {
             Self::First { .. } | Self::Join { .. } | Self::Rejoin { .. } => None,
+            Self::Ask { room, .. } => room.as_mut(),
             Self::Leave { room, .. }
             | Self::Members { room, .. }
             | Self::History { room, .. }
@@ -73,6 +172,7 @@ impl Waiting {
         match self {
             Self::First { .. } | Self::Rejoin { .. } => {}
             Self::Join { answer, .. } => drop(answer.send(Err(error))),
+            Self::Ask { answer, .. } => drop(answer.send(Err(error))),
             Self::Leave { answer, .. } => drop(answer.send(Err(error))),
             Self::Members { answer, .. } => drop(answer.send(Err(error))),
             Self::Search { answer, .. } => drop(answer.send(Err(error))),
@@ -104,6 +204,12 @@ impl State {
     pub(super) fn ask_again(&mut self) {
         self.conn.bulk.clear();
         self.waiting.retain(|_, waiting| !matches!(waiting, Waiting::Rejoin { .. }));
+        // Whether it was done is known to the server alone.
+        let lost = |waiting: &Waiting| matches!(waiting, Waiting::Ask { again: false, sent: true, .. });
+        let lost: Vec<u32> = self.waiting.iter().filter(|(_, w)| lost(w)).map(|(request, _)| *request).collect();
+        for waiting in lost.into_iter().filter_map(|request| self.waiting.remove(&request)).collect::<Vec<_>>() {
+            waiting.fail(RequestError::Unknown);
+        }
         // Rooms of before come first: a room that is joined besides may be one of them.
         let mut away: Vec<_> = self.rooms.iter().filter(|(_, room)| room.standing == Standing::Away).collect();
         away.sort_by(|a, b| a.1.slot.name.cmp(&b.1.slot.name));
@@ -172,11 +278,26 @@ impl State {
     }
 
     fn send_request(&mut self, request: u32) {
+        if let Some(Waiting::Ask { room, make, sent, .. }) = self.waiting.get_mut(&request) {
+            *sent = true;
+            let frame = (make.0)(request, room.unwrap_or(RoomId::from_bytes([0; 16])));
+            self.out.extend_from_slice(&frame);
+            return;
+        }
         match self.waiting.get(&request) {
-            None => {}
-            Some(Waiting::First { name } | Waiting::Join { name, .. }) => {
+            None | Some(Waiting::Ask { .. }) => {}
+            Some(Waiting::First { name }) => {
                 let name = name.clone();
                 self.send(&Join { request, name });
+            }
+            Some(Waiting::Join { name, way, .. }) => {
+                let name = name.clone();
+                match way.clone() {
+                    Way::Name => self.send(&Join { request, name }),
+                    Way::Password(password) => self.send(&JoinWith { request, name, password }),
+                    Way::Create { settings, password } => self.send(&CreateRoom { request, name, settings, password }),
+                    Way::Direct(whom) => self.send(&Direct { request, whom }),
+                }
             }
             Some(Waiting::Rejoin { room }) => {
                 let Some(room) = self.rooms.get(room) else { return };

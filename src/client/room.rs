@@ -7,12 +7,12 @@ use std::task::{Context, Poll};
 
 use futures::channel::oneshot;
 
-use super::Inner;
 use super::error::{ReceiptError, RequestError, SendError};
 use super::event::{Acked, Author};
 use super::history::{HistoryPage, Reader, SearchPage};
 use super::requests::{Answer, Waiting};
 use super::rooms::Slot;
+use super::{Client, Inner};
 use crate::id::{PrincipalId, RoomId, RoomName, Seq};
 use crate::protocol::message::Place;
 use crate::text;
@@ -27,6 +27,10 @@ pub struct Room {
 impl Room {
     pub(super) fn new(inner: Arc<Inner>, slot: Arc<Slot>) -> Self {
         Self { inner, slot }
+    }
+
+    pub(super) fn client(&self) -> Client {
+        Client { inner: Arc::clone(&self.inner) }
     }
 
     /// The room's name.

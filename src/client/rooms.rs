@@ -113,9 +113,11 @@ impl State {
     /// Where to read from in a room that is new here: a place of an earlier life, or what was said last.
     fn begin_reading(&mut self, joined: &Joined) {
         let Some(lineage) = self.lineage else { return };
+        // An account's room may begin with what was missed: `head` is where that begins.
+        let latest = joined.latest.unwrap_or(joined.head);
         let stored = self.settings.cursors.iter().position(|c| c.room == joined.room);
         match stored.map(|i| self.settings.cursors.swap_remove(i)) {
-            Some(place) if place.lineage == lineage && place.seq <= joined.head => {
+            Some(place) if place.lineage == lineage && place.seq <= latest => {
                 self.tell_joined(joined, place.seq);
                 self.seek(joined.room, place.seq);
             }
@@ -126,7 +128,7 @@ impl State {
             }
             _ => {
                 self.tell_joined(joined, joined.head);
-                self.tell_reset(joined.room, joined.head);
+                self.tell_reset(joined.room, latest);
                 self.look_back(joined);
             }
         }
@@ -139,6 +141,9 @@ impl State {
             room.cursor = Cursor::new(after);
             room.flow = Flow::Seeking;
             self.send(&Seek { room: id, after });
+        } else {
+            // What comes up to there is known.
+            room.cursor.skip(after);
         }
     }
 
@@ -152,7 +157,8 @@ impl State {
     fn entered_again(&mut self, old: RoomId, joined: &Joined) {
         let Some(mut room) = self.rooms.remove(&old) else { return };
         let seen = room.cursor.seen();
-        let fits = old == joined.room && room.lineage == self.lineage && seen <= joined.head;
+        let latest = joined.latest.unwrap_or(joined.head);
+        let fits = old == joined.room && room.lineage == self.lineage && seen <= latest;
         let placed = room.lineage.is_some();
         *room.slot.id.lock() = joined.room;
         room.standing = Standing::In;
@@ -170,7 +176,7 @@ impl State {
             }
             (false, true) => {
                 self.tell_joined(joined, joined.head);
-                self.tell_reset(joined.room, joined.head);
+                self.tell_reset(joined.room, latest);
                 self.look_back(joined);
             }
             (false, false) => self.begin_reading(joined),
@@ -286,7 +292,12 @@ pub(super) fn joined(state: &mut State, body: &[u8], _: Instant) -> Result<(), D
         }
         Some(Waiting::Rejoin { .. }) => drop(state.entered(&joined)),
         Some(other) => drop(state.waiting.insert(joined.request, other)),
-        None if joined.request == 0 => drop(state.entered(&joined)),
+        None if joined.request == 0 => {
+            if !state.begun {
+                state.begin_early();
+            }
+            state.entered(&joined);
+        }
         None => {}
     }
     Ok(())

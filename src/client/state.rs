@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures::channel::oneshot;
 
+use super::account::Login;
 use super::connection::Connection;
 use super::error::{ConnectError, ReceiptError, RequestError};
 use super::event::{Acked, CloseReason, Cursor, Event};
@@ -53,6 +54,9 @@ pub struct ServerInfo {
 pub(super) struct Settings {
     pub(super) alias: String,
     pub(super) alias_fallback: bool,
+    pub(super) login: Login,
+    /// Secrets may go over connections that others can read.
+    pub(super) plaintext_passwords: bool,
     /// The room to join at once; empty for the default room.
     pub(super) room: Option<String>,
     pub(super) agent: String,

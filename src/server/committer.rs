@@ -67,6 +67,9 @@ pub(super) struct Act {
     pub(super) done: oneshot::Sender<Result<(), NotDone>>,
 }
 
+pub(super) type Apply = Box<dyn FnOnce(&Room, &mut State) + Send>;
+pub(super) type Then = Box<dyn FnOnce(&Arc<Shared>, &Arc<Room>) + Send>;
+
 pub(super) type Decide = Box<dyn FnOnce(&mut State) -> Result<Decided, NotDone> + Send>;
 
 /// What an act comes to.
@@ -75,9 +78,9 @@ pub(super) struct Decided {
     /// Kept together with the event.
     pub(super) changes: Vec<Change>,
     /// What becomes different in memory once it is kept, under the room's lock …
-    pub(super) apply: Box<dyn FnOnce(&Room, &mut State) + Send>,
+    pub(super) apply: Apply,
     /// … and what is done then.
-    pub(super) then: Option<Box<dyn FnOnce(&Arc<Shared>, &Arc<Room>) + Send>>,
+    pub(super) then: Option<Then>,
 }
 
 /// Why an act wasn't done.
@@ -230,8 +233,8 @@ enum Entry {
     Act {
         room: Arc<Room>,
         changes: Vec<Change>,
-        apply: Box<dyn FnOnce(&Room, &mut State) + Send>,
-        then: Option<Box<dyn FnOnce(&Arc<Shared>, &Arc<Room>) + Send>>,
+        apply: Apply,
+        then: Option<Then>,
         done: oneshot::Sender<Result<(), NotDone>>,
     },
 }

@@ -142,7 +142,11 @@ async fn try_join(
     let session = &identity.session;
     let (known, rooms) = {
         let rooms = conn.members();
-        (rooms.iter().find(|member| member.room.name == name).cloned(), rooms.len())
+        let is = |member: &&Arc<Member>| match member.room.pair {
+            None => member.room.name == name,
+            Some(_) => member.room.label_in(&member.room.lock(), session.author.principal) == name.as_str(),
+        };
+        (rooms.iter().find(is).cloned(), rooms.len())
     };
     if let Some(member) = known {
         if plan.is_some() {

@@ -127,6 +127,17 @@ macro_rules! either {
     };
 }
 
+impl ClientStream {
+    /// Whether nobody on the way can read along: it is encrypted, or doesn't leave this machine.
+    pub(crate) fn is_private(&self) -> bool {
+        match self {
+            Self::Tcp(socket) => socket.peer().is_some_and(|peer| peer.ip().to_canonical().is_loopback()),
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => true,
+        }
+    }
+}
+
 impl AsyncRead for ClientStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         either!(self, stream => stream.poll_read(cx, buf))

@@ -4,6 +4,8 @@
 mod support;
 
 mod accounts;
+#[cfg(feature = "testing")]
+mod clients;
 mod directs;
 mod moderation;
 #[cfg(feature = "sqlite")]

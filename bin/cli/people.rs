@@ -1,0 +1,218 @@
+//! Commands about people and rooms.
+
+use chatnet::protocol::message::{Rank, RoomKind, RoomSettings};
+use chatnet::{Client, RequestError, Room, Seq};
+
+/// What a line asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Ask {
+    Topic(String),
+    Create(String, RoomKind),
+    Invite(String),
+    Kick(String, String),
+    Ban(String, String),
+    Unban(String),
+    Bans,
+    Mute(String, String),
+    Unmute(String),
+    Rank(String, Rank),
+    Delete(u64),
+    List,
+    Whois(String),
+    Away(Option<String>),
+    Block(String, bool),
+    Sessions,
+    EndSession(String),
+    Audit,
+}
+
+pub(crate) const HELP: &str = "\
+/list             the rooms that there are
+/create ROOM [public|invite|password|hidden]
+                  make a room, and own it
+/topic TEXT       say what this room is about
+/invite WHO       let somebody into this room
+/kick WHO [WHY]   put somebody out of this room
+/ban WHO [WHY]    keep somebody out: an alias, a mask (spam*), an address (203.0.113.0/24)
+/unban WHO        let them in again
+/bans             who is banned here
+/mute WHO [WHY]   keep somebody from talking here
+/unmute WHO       let them talk again
+/op WHO           make somebody a moderator; /deop WHO takes it back
+/give WHO         give this room away
+/delete NUMBER    remove a message
+/msg WHO TEXT     say something to somebody alone
+/block WHO        take nothing from somebody any more; /unblock WHO takes it back
+/whois WHO        what is known of somebody
+/away [TEXT]      be away; without a text, be back
+/register [ALIAS] make an account; /login ALIAS be it
+/password         another password for your account
+/sessions         your sessions; /revoke SESSION ends one
+/audit            what was done to keep order; for admins";
+
+/// Understand a command; none if it is none of these, an error if it lacks something.
+pub(crate) fn parse(name: &str, rest: &str) -> Option<Result<Ask, String>> {
+    let (who, why) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let (who, why) = (who.to_owned(), why.trim().to_owned());
+    let one = |ask: fn(String) -> Ask| match rest {
+        "" => Err(format!("/{name} needs a name: /{name} WHO")),
+        // An alias may have spaces.
+        who => Ok(ask(who.to_owned())),
+    };
+    let two = |ask: fn(String, String) -> Ask| match who.as_str() {
+        "" => Err(format!("/{name} needs a name: /{name} WHO [WHY]")),
+        _ => Ok(ask(who.clone(), why.clone())),
+    };
+    let none = |ask: Ask| if rest.is_empty() { Ok(ask) } else { Err(format!("/{name} takes nothing behind it")) };
+    Some(match name {
+        "list" => none(Ask::List),
+        "bans" => none(Ask::Bans),
+        "sessions" => none(Ask::Sessions),
+        "audit" => none(Ask::Audit),
+        "topic" => Ok(Ask::Topic(rest.to_owned())),
+        "away" => Ok(Ask::Away((!rest.is_empty()).then(|| rest.to_owned()))),
+        "invite" => one(Ask::Invite),
+        "unban" => one(Ask::Unban),
+        "unmute" => one(Ask::Unmute),
+        "whois" => one(Ask::Whois),
+        "op" => one(|who| Ask::Rank(who, Rank::Moderator)),
+        "deop" => one(|who| Ask::Rank(who, Rank::Member)),
+        "give" => one(|who| Ask::Rank(who, Rank::Owner)),
+        "block" => one(|who| Ask::Block(who, true)),
+        "unblock" => one(|who| Ask::Block(who, false)),
+        "revoke" => one(Ask::EndSession),
+        "kick" => two(Ask::Kick),
+        "ban" => two(Ask::Ban),
+        "mute" => two(Ask::Mute),
+        "delete" => rest.parse().map(Ask::Delete).map_err(|_| "/delete needs a message's number".to_owned()),
+        "create" => match (who.as_str(), why.as_str()) {
+            ("", _) => Err("/create needs a room: /create ROOM [public|invite|password|hidden]".to_owned()),
+            (_, "" | "public") => Ok(Ask::Create(who, RoomKind::Public)),
+            (_, "invite") => Ok(Ask::Create(who, RoomKind::InviteOnly)),
+            (_, "password") => Ok(Ask::Create(who, RoomKind::Password)),
+            (_, "hidden") => Ok(Ask::Create(who, RoomKind::Hidden)),
+            _ => Err("a room is public, invite, password or hidden".to_owned()),
+        },
+        _ => return None,
+    })
+}
+
+/// Do it; what to show.
+pub(crate) async fn run(client: &Client, room: Option<&Room>, ask: Ask) -> Result<String, String> {
+    let failed = |e: RequestError| e.to_string();
+    let here = || room.ok_or_else(|| "you are in no room; /join one".to_owned());
+    let done = |text: &str| Ok(text.to_owned());
+    match ask {
+        Ask::Topic(text) => here()?.set_topic(&text).await.map_err(failed)?,
+        Ask::Invite(who) => here()?.invite(who.as_str()).await.map_err(failed)?,
+        Ask::Kick(who, why) => here()?.kick(who.as_str(), &why).await.map_err(failed)?,
+        Ask::Ban(who, why) => here()?.ban(who.as_str(), &why, None).await.map_err(failed)?,
+        Ask::Unban(who) => here()?.unban(who.as_str()).await.map_err(failed)?,
+        Ask::Mute(who, why) => here()?.mute(who.as_str(), &why, None).await.map_err(failed)?,
+        Ask::Unmute(who) => here()?.unmute(who.as_str()).await.map_err(failed)?,
+        Ask::Rank(who, rank) => here()?.set_rank(who.as_str(), rank).await.map_err(failed)?,
+        Ask::Delete(seq) => here()?.delete_message(Seq::new(seq)).await.map_err(failed)?,
+        Ask::Create(name, kind) => {
+            client.create_room(&name, RoomSettings::new(kind), None).await.map_err(failed)?;
+        }
+        Ask::Bans => {
+            let bans = here()?.bans().await.map_err(failed)?;
+            let line = |ban: &chatnet::Ban| format!("* {} by {}: {}", ban.whom, ban.by, ban.reason);
+            return if bans.is_empty() { done("* nobody is banned here") } else { Ok(lines(bans.iter().map(line))) };
+        }
+        Ask::List => return list(client).await.map_err(failed),
+        Ask::Whois(who) => return whois(client, &who).await.map_err(failed),
+        Ask::Away(text) => {
+            client.away(text.as_deref()).await.map_err(failed)?;
+            return done(if text.is_some() { "* you are away" } else { "* you are back" });
+        }
+        Ask::Block(who, blocked) => {
+            client.block(who.as_str(), blocked).await.map_err(failed)?;
+            return done(if blocked { "* blocked" } else { "* not blocked any more" });
+        }
+        Ask::Sessions => {
+            let line = |s: &chatnet::OwnSession| {
+                let mark = if s.current { " (this one)" } else { "" };
+                let from = s.address.as_deref().unwrap_or(if s.connected { "here" } else { "away" });
+                format!("* {} from {from}, {}{mark}", s.session, s.agent)
+            };
+            return Ok(lines(client.sessions().await.map_err(failed)?.iter().map(line)));
+        }
+        Ask::EndSession(begin) => {
+            let all = client.sessions().await.map_err(failed)?;
+            let mut fits = all.iter().filter(|session| session.session.to_string().starts_with(&begin));
+            let (Some(session), None) = (fits.next(), fits.next()) else {
+                return Err("no session, or more than one, begins like this; /sessions shows them".to_owned());
+            };
+            client.end_session(session.session).await.map_err(failed)?;
+            return done("* ended");
+        }
+        Ask::Audit => {
+            let (entries, _) = client.audit(None, 15).await.map_err(failed)?;
+            let line = |e: &chatnet::protocol::message::AuditEntry| {
+                format!("* {} {} {} in {}: {}", e.by, e.act, e.whom, e.room, e.text)
+            };
+            return Ok(lines(entries.iter().rev().map(line)));
+        }
+    }
+    // What was done is told as an event.
+    Ok(String::new())
+}
+
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    // One line each, whatever strangers have put into them.
+    lines.map(|line| chatnet::text::display_line(&line).into_owned()).collect::<Vec<_>>().join("\n")
+}
+
+async fn list(client: &Client) -> Result<String, RequestError> {
+    let (mut all, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let (page, more) = client.list_rooms(after.as_deref(), 50).await?;
+        after = page.last().map(|room| room.name.clone());
+        all.extend(page);
+        if !more || after.is_none() {
+            break;
+        }
+    }
+    Ok(lines(all.iter().map(|room| {
+        let topic = if room.settings.topic.is_empty() { String::new() } else { format!(": {}", room.settings.topic) };
+        let kind = match room.settings.kind {
+            RoomKind::Public => "",
+            RoomKind::Password => ", with a password",
+            RoomKind::InviteOnly => ", for who is invited",
+            _ => ", hidden",
+        };
+        format!("* {} ({} here{kind}){topic}", room.name, room.members)
+    })))
+}
+
+async fn whois(client: &Client, who: &str) -> Result<String, RequestError> {
+    let person = client.whois(who).await?;
+    let kind = match person.kind {
+        chatnet::PrincipalKind::Guest => "a guest",
+        _ if person.admin => "an admin",
+        _ => "an account",
+    };
+    let here = match (person.online, &person.away) {
+        (true, Some(away)) => format!("away: {away}"),
+        (true, None) => "here".to_owned(),
+        (false, _) => "not here".to_owned(),
+    };
+    Ok(lines([format!("* {} is {kind}, {here}", person.alias)].into_iter()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_takes_what_it_needs_and_nothing_else() {
+        assert_eq!(parse("kick", "bob too loud"), Some(Ok(Ask::Kick("bob".into(), "too loud".into()))));
+        assert_eq!(parse("whois", "Ada L"), Some(Ok(Ask::Whois("Ada L".into()))));
+        assert_eq!(parse("create", "den invite"), Some(Ok(Ask::Create("den".into(), RoomKind::InviteOnly))));
+        assert!(matches!(parse("kick", ""), Some(Err(why)) if why.contains("/kick WHO")));
+        assert!(matches!(parse("delete", "x"), Some(Err(_))));
+        assert!(matches!(parse("bans", "x"), Some(Err(_))));
+        assert_eq!(parse("nope", ""), None);
+    }
+}

@@ -1,0 +1,202 @@
+//! A story with real processes: accounts, a room, order, a direct, a restart, and everything is as it was.
+#![cfg(all(feature = "server", feature = "cli", unix))]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const PASSWORD: &str = "correct horse";
+
+/// A program with its pipes; killed when dropped.
+struct Program {
+    child: Child,
+    input: ChildStdin,
+    lines: Receiver<String>,
+}
+
+fn start(program: &str, args: &[&str]) -> Program {
+    let mut child = Command::new(program)
+        .args(args)
+        .env_remove("CHATNET_LOG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (sender, lines) = channel();
+    let output = child.stdout.take().unwrap();
+    std::thread::spawn(move || {
+        BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)).ok();
+    });
+    Program { input: child.stdin.take().unwrap(), lines, child }
+}
+
+impl Program {
+    fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("a line comes")
+    }
+
+    /// The next object that fits; others are passed over.
+    fn until(&self, fits: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let object: Value = serde_json::from_str(&self.line()).unwrap();
+            if fits(&object) {
+                return object;
+            }
+        }
+    }
+
+    fn event(&self, event: &str) -> Value {
+        self.until(|object| object["event"] == event)
+    }
+
+    fn say(&mut self, line: &str) {
+        writeln!(self.input, "{line}").unwrap();
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+struct Server {
+    program: Program,
+    port: String,
+    dir: String,
+}
+
+fn serve(dir: &Path) -> Server {
+    let dir = dir.to_str().unwrap().to_owned();
+    let args = ["--plaintext", "--host", "127.0.0.1", "--port", "0", "--registration", "open", "--data-dir", &dir];
+    let program = start(env!("CARGO_BIN_EXE_chatnet-server"), &args);
+    let line = program.line();
+    let port = line.strip_prefix("listening on 127.0.0.1:").expect("the first line says where").to_owned();
+    Server { program, port, dir }
+}
+
+impl Server {
+    /// Somebody with an account; `more` is `--register`, or nothing.
+    fn account(&self, alias: &str, more: &[&str]) -> Program {
+        let args = [&["--plaintext", "--json", "--port", &self.port, "--account", alias], more].concat();
+        let mut program = start(env!("CARGO_BIN_EXE_chatnet"), &args);
+        program.say(PASSWORD);
+        assert_eq!(program.event("connected")["alias"], alias);
+        program
+    }
+
+    fn admin(&self, args: &[&str]) -> (bool, String) {
+        let given = [&["admin"], args, &["--data-dir", &self.dir]].concat();
+        let out = Command::new(env!("CARGO_BIN_EXE_chatnet-server")).args(given).stdin(Stdio::null()).output().unwrap();
+        (
+            out.status.success(),
+            String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr),
+        )
+    }
+
+    fn stop(mut self) {
+        let pid = self.program.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap().success());
+        assert!(self.program.child.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn people_and_rooms_are_as_they_were_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = serve(&dir.path().join("data"));
+    let mut ada = server.account("ada", &["--register"]);
+    let phone = server.account("ada", &[]);
+    let mut bob = server.account("bob", &["--register"]);
+    drop(server.account("carl", &["--register"]));
+    ada.say("/create cellar invite");
+    ada.until(|o| o["event"] == "entered" && o["room"] == "cellar");
+    phone.until(|o| o["event"] == "entered" && o["room"] == "cellar");
+    bob.say("/join cellar");
+    assert!(bob.event("error")["message"].as_str().unwrap().contains("invite"));
+    ada.say("/room cellar");
+    ada.say("/invite bob");
+    bob.until(|o| o["event"] == "notice" && o["text"].as_str().unwrap().contains("cellar"));
+    bob.say("/join cellar");
+    bob.until(|o| o["event"] == "entered" && o["room"] == "cellar");
+    bob.say("hello");
+    assert_eq!(ada.event("message")["text"], "hello");
+    assert_eq!(phone.event("message")["text"], "hello");
+    ada.say("/mute bob too loud");
+    bob.until(|o| o["event"] == "change" && o["kind"] == "mute" && o["whom"] == "bob");
+    bob.say("mmh");
+    assert_eq!(bob.event("error")["code"], "muted");
+    ada.say("/msg carl while you were away");
+    ada.until(|o| o["event"] == "ack" && o["room"] == "@carl");
+    ada.say("/ban bob");
+    assert_eq!(bob.event("exited")["code"], "room_banned");
+    assert_eq!(server.admin(&["grant", "carl"]), (true, "carl is an admin\n".to_owned()));
+    assert!(!server.admin(&["grant", "nobody"]).0);
+    drop((ada, phone, bob));
+    server.stop();
+
+    let server = serve(&dir.path().join("data"));
+    let mut carl = server.account("carl", &[]);
+    assert_eq!(carl.event("message")["text"], "while you were away");
+    carl.say("/audit");
+    let audit = carl.event("info")["text"].as_str().unwrap().to_owned();
+    assert!(audit.contains("ada ban bob in cellar") && audit.contains("ada mute bob"), "{audit}");
+    let mut bob = server.account("bob", &[]);
+    bob.say("/join cellar");
+    assert!(bob.event("error")["message"].as_str().unwrap().contains("banned"));
+    let ada = server.account("ada", &[]);
+    ada.until(|o| o["event"] == "entered" && o["room"] == "cellar");
+    let (_, accounts) = server.admin(&["accounts"]);
+    assert_eq!(
+        accounts.lines().map(|line| line.split('\t').next().unwrap()).collect::<Vec<_>>(),
+        ["ada", "bob", "carl"]
+    );
+    server.stop();
+}
+
+#[test]
+fn an_admin_socket_is_its_user_s_alone_and_a_symbolic_link_is_none() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let server = serve(&data);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&data), mode(&data.join("admin.sock"))), (0o700, 0o600));
+    assert!(server.admin(&["stats"]).1.contains("connections"));
+    server.stop();
+    assert!(!data.join("admin.sock").exists(), "it goes with its server");
+    std::os::unix::fs::symlink("/dev/null", data.join("admin.sock")).unwrap();
+    let server = serve(&data);
+    assert!(!server.admin(&["stats"]).0);
+    assert!(std::fs::symlink_metadata(data.join("admin.sock")).unwrap().is_symlink(), "it was left as it is");
+    server.stop();
+}
+
+#[test]
+fn a_wrong_password_is_told_and_is_no_argument() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = serve(&dir.path().join("data"));
+    drop(server.account("ada", &["--register"]));
+    let args = ["--plaintext", "--port", &server.port, "--account", "ada"];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_chatnet"))
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writeln!(child.stdin.take().unwrap(), "incorrect horse").unwrap();
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(4));
+    assert!(said.contains("account and password"), "{said}");
+    assert!(!said.contains("horse"));
+}
