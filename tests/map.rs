@@ -19,7 +19,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("handler", &["id", "protocol", "room", "transport"]),
     ("trust", &["transport"]),
     ("server", &["auth", "id", "text", "protocol", "limit", "room", "session", "rt", "store", "transport", "handler"]),
-    ("testing", &["id", "protocol", "room", "store", "store_contract", "rt", "transport"]),
+    ("testing", &["auth", "id", "protocol", "room", "store", "store_contract", "rt", "transport"]),
     ("client", &["id", "text", "protocol", "session", "rt", "transport", "trust"]),
 ];
 

@@ -3,11 +3,13 @@
 //! The contract of any [`Log`](crate::store::Log): [`store_contract!`](crate::store_contract) makes a test of each of
 //! its rules.
 
+mod auth;
 mod dice;
 mod faults;
 mod proxy;
 pub mod store;
 
+pub use auth::authenticator_contract;
 pub use faults::{Fault, Faulty, Plan};
 pub use proxy::Proxy;
 
