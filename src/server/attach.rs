@@ -283,7 +283,9 @@ fn resume(shared: &Arc<Shared>, conn: &Arc<Conn>, session: &Arc<Session>, cursor
         }
         let told = cursors.iter().find(|cursor| cursor.room == old.room.id);
         let place = |head: Seq| match told {
-            Some(cursor) if cursor.lineage == lineage && cursor.seq <= head => cursor.seq,
+            Some(cursor) if cursor.lineage == lineage && cursor.seq <= head => {
+                cursor.seq.clamp(old.readable_after().min(head), head)
+            }
             // It doesn't say where it is: it goes on where the application had read up to.
             None => old.read().min(head),
             Some(_) => head,

@@ -153,12 +153,51 @@ fn an_invite_only_room_takes_who_was_invited_and_is_listed_for_its_members() {
     assert_eq!(names(&mut ada), ["cellar", "lobby"]);
     assert_eq!(moderate(&mut ada, on(room, EventKind::INVITE, "bob")), Ok(()));
     let joined = join(&mut bob, "cellar").unwrap();
-    // What was said before is not for who came later.
+    // What was said before is not for who came later, however it is asked for.
     bob.send(&History { request: 1, room, place: Place::After(ZERO), limit: 500 });
-    let before: HistoryEnd = bob.skip_to();
-    assert!(!before.more_before);
+    bob.send(&Search { request: 2, room, query: "before".into(), before: None, limit: 10 });
+    bob.send(&Seek { room, after: ZERO });
+    say(&mut ada, room, "after").unwrap();
+    let (mut hits, mut texts) = (None, Vec::new());
+    while hits.is_none() || texts.is_empty() {
+        let got = bob.next().unwrap();
+        if got.is(Kind::SearchPage) {
+            hits = Some(got.read::<SearchPage>().hits.len());
+        } else if got.is(Kind::Deliver) {
+            let deliver: Deliver = got.read();
+            let said = deliver.events.into_iter().filter(|event| event.kind == EventKind::TEXT);
+            texts.extend(said.map(|event| String::from_utf8(event.bytes).unwrap()));
+        }
+    }
+    assert!(hits == Some(0) && texts.iter().all(|text| text == "after"), "{texts:?}");
     assert_eq!(moderate(&mut bob, on(room, EventKind::INVITE, "ada")), Err(Code::NOT_PERMITTED));
     assert_eq!(joined.count, 2);
+}
+
+#[test]
+fn a_cursor_from_before_one_came_reads_nothing_that_was_said_before() {
+    let server = TestServer::with(|builder| builder.grace(std::time::Duration::from_secs(60)));
+    let mut ada = Wire::guest(server.addr, "ada");
+    let room = create(&mut ada, "cellar", RoomSettings::new(RoomKind::InviteOnly)).room;
+    say(&mut ada, room, "before").unwrap();
+    assert_eq!(moderate(&mut ada, on(room, EventKind::INVITE, "bob")), Err(Code::NO_SUCH_PERSON));
+    let mut bob = Wire::connect(server.addr);
+    let lineage = bob.hello().lineage;
+    bob.send(&guest("bob"));
+    bob.expect::<Authenticated>();
+    bob.send(&Attach { token: None, cursors: vec![], more: false });
+    let token = bob.expect::<Attached>().token.unwrap();
+    assert_eq!(moderate(&mut ada, on(room, EventKind::INVITE, "bob")), Ok(()));
+    join(&mut bob, "cellar").unwrap();
+    drop(bob);
+    say(&mut ada, room, "after").unwrap();
+    let mut bob = Wire::connect(server.addr);
+    bob.hello();
+    bob.send(&Auth { mechanism: "session".into(), data: token.clone() });
+    bob.expect::<Authenticated>();
+    let cursors = vec![Cursor { lineage, room, seq: ZERO }];
+    bob.send(&Attach { token: Some(token), cursors, more: false });
+    assert_eq!(hear(&mut bob), ["after"]);
 }
 
 #[test]
