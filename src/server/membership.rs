@@ -36,7 +36,7 @@ impl Refusal {
         Self { code, text: text.into(), retry_after_ms: None }
     }
 
-    fn limited(retry_after_ms: u32) -> Self {
+    pub(super) fn limited(retry_after_ms: u32) -> Self {
         Self { retry_after_ms: Some(retry_after_ms), ..Self::new(Code::RATE_LIMITED, toll::TEXT) }
     }
 

@@ -10,8 +10,10 @@ use super::moderation::{find, words};
 use super::reader::Reader;
 use super::rooms::{By, Room, person};
 use super::shared::{Clock, Shared};
+use super::toll;
 use crate::auth::password;
 use crate::id::{PrincipalId, RoomName};
+use crate::limit::What;
 use crate::protocol::Code;
 use crate::protocol::message::{
     AuditEntry, AuditPage, Away, Block, ChangePassword, DeleteAccount, Direct, Done, EndSession, Joined, ListAudit,
@@ -160,6 +162,9 @@ pub(super) fn sessions(shared: &Shared, conn: &Conn, ask: ListSessions) {
 /// Answer a `ListRooms`: public ones, those with a password, and one's own.
 pub(super) fn rooms(shared: &Shared, conn: &Conn, ask: ListRooms) {
     let Some(identity) = conn.identity() else { return };
+    if let Err(wait) = toll::request(shared, conn, What::Reads) {
+        return answer(conn, ask.request, Refusal::limited(wait));
+    }
     let principal = identity.session.author.principal;
     let (mut after, limit) = (ask.after.and_then(|name| RoomName::parse(&name).ok()), ask.limit.clamp(1, MAX_PAGE));
     let mut entries = Vec::new();
@@ -215,6 +220,7 @@ fn someone(shared: &Shared, whom: &Whom) -> Result<Arc<Author>, Refusal> {
 /// Open the direct of two.
 fn direct(shared: &Arc<Shared>, conn: &Arc<Conn>, ask: Direct) -> Result<(), Refusal> {
     let Some(identity) = conn.identity() else { return Ok(()) };
+    toll::request(shared, conn, What::Joins).map_err(Refusal::limited)?;
     let (session, other) = (&identity.session, someone(shared, &ask.whom)?);
     let who = &session.author;
     if other.principal == who.principal {
@@ -222,6 +228,9 @@ fn direct(shared: &Arc<Shared>, conn: &Arc<Conn>, ask: Direct) -> Result<(), Ref
     }
     if shared.people.are_apart(who.principal, other.principal) {
         return Err(Refusal::new(Code::BLOCKED, words(Code::BLOCKED)));
+    }
+    if shared.rooms.of_pair(who.principal, other.principal).is_none() {
+        toll::request(shared, conn, What::Rooms).map_err(Refusal::limited)?;
     }
     let room = shared.rooms.direct(who, &other, Clock::timestamp(), |change| shared.keep(change));
     {
@@ -252,6 +261,9 @@ fn direct(shared: &Arc<Shared>, conn: &Arc<Conn>, ask: Direct) -> Result<(), Ref
 
 /// Answer a `Whois`.
 pub(super) fn whois(shared: &Shared, conn: &Conn, ask: &Whois) {
+    if let Err(wait) = toll::request(shared, conn, What::Reads) {
+        return answer(conn, ask.request, Refusal::limited(wait));
+    }
     let who = match someone(shared, &ask.whom) {
         Ok(who) => who,
         Err(refusal) => return answer(conn, ask.request, refusal),
