@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use socket2::{Domain, Socket, Type};
 
 use crate::support::*;
-use crate::{Raise, alone, assert_not_held_up, p99, raise_descriptor_limit, server};
+use crate::{Raise, alone, assert_not_held_up, limited_server, p99, raise_descriptor_limit};
 
 /// What a busy machine, with the floods' own clients on it and two thousand sockets to read, may add to figures of a
 /// millisecond. Without limits it is seconds.
@@ -182,7 +182,7 @@ type Flood = fn(SocketAddr, &dyn Fn());
 fn fifty_people_notice_nothing_of_one_who_floods_of_five_hundred_and_of_two_thousand_who_join() {
     let _alone = alone();
     raise_descriptor_limit();
-    let (_program, addr) = server("", "--log error");
+    let (_program, addr) = limited_server("", "--log error");
     let (people, began) = (People::default(), Instant::now());
     std::thread::scope(|scope| {
         let done = Raise(&people.done);

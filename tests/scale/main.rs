@@ -101,7 +101,13 @@ fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
 }
 
 /// `chatnet-server` on a port of its own, perhaps with something in front of its command line.
+/// It has no limits: these tests are about what it bears.
 fn server(before: &str, args: &str) -> (Program, SocketAddr) {
+    limited_server(before, &format!("--no-limits {args}"))
+}
+
+/// The same with the limits that it has by default.
+fn limited_server(before: &str, args: &str) -> (Program, SocketAddr) {
     let binary = env!("CARGO_BIN_EXE_chatnet-server");
     let script = format!("{before} exec '{binary}' --memory --plaintext --host 127.0.0.1 --port 0 {args}");
     let program = Program::start(Command::new("sh").args(["-c", &script]));
