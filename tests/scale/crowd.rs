@@ -208,7 +208,6 @@ impl Witness {
             "--plaintext",
             "--no-outbox",
             "--json",
-            "--no-reconnect",
             "--name",
             alias,
             "--host",

@@ -54,7 +54,9 @@ fn two_hundred_rooms_share_one_budget() {
     let _alone = alone();
     // In this process, for the program has no such settings. The logs keep 1 MiB altogether; the tails 64 KiB each, the
     // least that a room gets, where one alone would have had 1 MiB.
-    let server = TestServer::with(|b| b.tail_bytes(4 << 20).room_log_bytes(16 << 10).max_rooms_per_session(ROOMS));
+    let server = TestServer::with(|b| {
+        b.limits(chatnet::Limits::NONE).tail_bytes(4 << 20).room_log_bytes(16 << 10).max_rooms_per_session(ROOMS)
+    });
     let mut ada = Wire::guest(server.addr, "ada");
     let rooms: Vec<_> = (0..ROOMS).map(|i| ada.join(&format!("room{i}")).room).collect();
     let (outbox, text) = (outbox(), "x".repeat(50_000));
