@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -49,6 +49,13 @@ impl Drop for Server {
     }
 }
 
+/// Begin to copy a running server's database.
+fn back_up(data: &Path, copy: &Path) -> (Child, PathBuf) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chatnet-server"));
+    command.arg("--data-dir").arg(data).arg("backup").arg(copy).stdout(Stdio::null()).stderr(Stdio::null());
+    (command.spawn().unwrap(), copy.to_owned())
+}
+
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -71,7 +78,7 @@ fn a_server_that_is_killed_again_and_again_loses_no_acked_event_and_doubles_none
             watch(&checker, number, events);
             clients.push((number, client));
         }
-        let mut said = 0;
+        let (mut said, mut copies) = (0, 0);
         for round in 0..rounds {
             let texts = 50 + random.below(200) as usize;
             let talking: Vec<_> = clients
@@ -86,8 +93,21 @@ fn a_server_that_is_killed_again_and_again_loses_no_acked_event_and_doubles_none
             let acked = checker.acked();
             let wanted = acked + 1 + random.below((texts * CLIENTS / 2) as u64) as usize;
             checker.acks(wanted, Duration::from_secs(30)).await;
+            // Now and then while a copy is made, which is killed as well, or is whole.
+            let copying =
+                (random.below(4) == 0).then(|| back_up(data.path(), &data.path().join(format!("copy-{round}"))));
             task::sleep(Duration::from_micros(random.below(20_000))).await;
             server.kill();
+            if let Some((mut copying, copy)) = copying {
+                if random.below(2) == 0 {
+                    let _ = copying.kill();
+                }
+                if copying.wait().unwrap().success() {
+                    let findings = SqliteStore::check(&copy).unwrap();
+                    assert!(findings.problems.is_empty(), "{:?}", findings.problems);
+                    copies += 1;
+                }
+            }
             server = Server::start(data.path(), port);
             clients.iter().for_each(|(_, client)| client.network_changed());
             for talking in talking {
@@ -99,6 +119,7 @@ fn a_server_that_is_killed_again_and_again_loses_no_acked_event_and_doubles_none
         for (_, client) in clients {
             client.close().await;
         }
+        println!("{copies} copies were made meanwhile");
         server
     });
     server.kill();
