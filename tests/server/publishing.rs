@@ -131,7 +131,8 @@ fn what_was_said_before_a_goodbye_or_a_cut_is_delivered() {
     let server = TestServer::start();
     let (mut bob, joined) = Wire::member(server.addr, "bob", "");
     for (i, polite) in [true, false].into_iter().enumerate() {
-        let (mut ada, _) = Wire::member(server.addr, "ada", "");
+        // Another alias each time: the one before is free a moment after its last words.
+        let (mut ada, _) = Wire::member(server.addr, &format!("ada{i}x"), "");
         ada.send(&publish(joined.room, outbox(), 1, &["last words"]));
         if polite {
             ada.send(&Bye { code: Code::GOODBYE, text: String::new(), retry_after_ms: None });
