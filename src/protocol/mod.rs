@@ -5,7 +5,6 @@ pub mod codec;
 pub mod event;
 pub mod frame;
 pub mod message;
-mod people;
 
 pub use code::Code;
 pub use frame::{Class, Frame};

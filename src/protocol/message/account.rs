@@ -1,0 +1,129 @@
+//! Passwords, accounts, and the sessions of one.
+
+use std::fmt;
+
+use minicbor::{Decode, Encode};
+
+use crate::id::SessionId;
+
+/// A password, or a code that is as good as one. Its `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Secret(#[n(0)] pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(secret: &str) -> Self {
+        Self(secret.to_owned())
+    }
+}
+
+/// The data of an `Auth` whose mechanism is `password`, `register`, `reset` or `guest-password`.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Credentials {
+    /// The account's alias; for `guest-password` the wished one, may be empty then.
+    #[n(0)]
+    pub name: String,
+    /// The password: the account's, for `register` and `reset` the new one; for `guest-password` the server's.
+    #[n(1)]
+    pub secret: Secret,
+    /// For `register` an invite code, or the server's password, where one is asked for; for `reset` the code.
+    #[n(2)]
+    pub code: Option<Secret>,
+}
+
+/// Server → client: what was asked for is done, and kept.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Done {
+    /// The request's.
+    #[n(0)]
+    pub request: u32,
+}
+
+/// Client → server: another password for this account. Its other sessions end.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct ChangePassword {
+    /// Comes back in the answer.
+    #[n(0)]
+    pub request: u32,
+    /// The one it has.
+    #[n(1)]
+    pub old: Secret,
+    /// The one it is to have.
+    #[n(2)]
+    pub new: Secret,
+}
+
+/// Client → server: this account is to be no more. Its alias stays reserved; its sessions end.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct DeleteAccount {
+    /// Comes back in the answer.
+    #[n(0)]
+    pub request: u32,
+    /// Its password.
+    #[n(1)]
+    pub password: Secret,
+}
+
+/// Client → server: which sessions does this principal have?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct ListSessions {
+    /// Comes back in the answer.
+    #[n(0)]
+    pub request: u32,
+}
+
+/// A session, as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct SessionEntry {
+    /// Which.
+    #[n(0)]
+    pub session: SessionId,
+    /// It is the one that asks.
+    #[n(1)]
+    pub current: bool,
+    /// It has a connection.
+    #[n(2)]
+    pub connected: bool,
+    /// Where that comes from.
+    #[n(3)]
+    pub address: Option<String>,
+    /// What the client calls itself.
+    #[n(4)]
+    pub agent: String,
+}
+
+/// Server → client: this principal's sessions.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct SessionsPage {
+    /// The request's.
+    #[n(0)]
+    pub request: u32,
+    /// The sessions.
+    #[n(1)]
+    pub sessions: Vec<SessionEntry>,
+}
+
+/// Client → server: end a session of this principal's. Its token is good for nothing from here on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct EndSession {
+    /// Comes back in the answer.
+    #[n(0)]
+    pub request: u32,
+    /// Which.
+    #[n(1)]
+    pub session: SessionId,
+}
