@@ -1,42 +1,27 @@
 //! An ack means that the device has it: the real server's system calls, one after the other.
 #![cfg(target_os = "linux")]
 
+#[path = "support/process.rs"]
+mod process;
 #[path = "support/mod.rs"]
 mod support;
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use chatnet::protocol::message::Ack;
+use process::{Daemon, Running};
 use support::{Wire, outbox, publish};
-
-/// A program; killed when dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// Send texts one at a time to a traced server with this durability; what it did.
 fn trace(durability: &str, texts: usize) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("trace");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_chatnet-server"))
-        .args(["--plaintext", "--host", "127.0.0.1", "--port", "0", "--log", "error", "--durability", durability])
-        .arg("--data-dir")
-        .arg(dir.path().join("data"))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let server = Running(child);
+    let data = dir.path().join("data");
+    let server = Daemon::start(&data, &["--durability", durability]);
     let calls = "trace=fdatasync,fsync,recvfrom,writev,sendmsg,sendto";
     let mut strace = Command::new("strace")
-        .args(["-f", "-s", "256", "-e", calls, "-p", &server.0.id().to_string(), "-o"])
+        .args(["-f", "-s", "256", "-e", calls, "-p", &server.process.id().to_string(), "-o"])
         .arg(&log)
         .stderr(Stdio::piped())
         .spawn()
@@ -48,15 +33,14 @@ fn trace(durability: &str, texts: usize) -> Vec<String> {
     // It tells of nothing that could fill the pipe, and ends with the server.
     let mut strace = Running(strace);
 
-    let addr = line.trim().strip_prefix("listening on ").expect("the first line says where").parse().unwrap();
-    let (mut ada, joined) = Wire::member(addr, "ada", "");
+    let (mut ada, joined) = Wire::member(server.addr, "ada", "");
     let box_a = outbox();
     for n in 1..=texts as u64 {
         ada.send(&publish(joined.room, box_a, n, &[&format!("needle {n}.")]));
         assert_eq!(ada.expect::<Ack>().n, n);
     }
     drop(server);
-    strace.0.wait().unwrap();
+    strace.wait().unwrap();
     std::fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect()
 }
 

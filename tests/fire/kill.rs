@@ -1,9 +1,8 @@
 //! The real server with its real database, killed again and again under load.
 
-use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use async_std::task;
@@ -12,48 +11,17 @@ use chatnet::testing::Random;
 use chatnet::{Client, Seq};
 
 use crate::checker::{Checker, talk, watch};
+use crate::process::{Daemon, Running, program};
 use crate::{seed, whole_log};
 
 /// Clients that talk.
 const CLIENTS: usize = 6;
 
-/// A running server; killed when dropped.
-struct Server(Child);
-
-impl Server {
-    /// Start it, and wait until it listens.
-    fn start(data: &Path, port: u16) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_chatnet-server"))
-            .args(["--plaintext", "--host", "127.0.0.1", "--port", &port.to_string(), "--log", "error"])
-            .arg("--data-dir")
-            .arg(data)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.starts_with("listening on"), "{line:?}");
-        Self(child)
-    }
-
-    fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Begin to copy a running server's database.
-fn back_up(data: &Path, copy: &Path) -> (Child, PathBuf) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_chatnet-server"));
-    command.arg("--data-dir").arg(data).arg("backup").arg(copy).stdout(Stdio::null()).stderr(Stdio::null());
-    (command.spawn().unwrap(), copy.to_owned())
+fn back_up(data: &Path, copy: &Path) -> (Running, PathBuf) {
+    let mut command = program(&[], data);
+    command.arg("backup").arg(copy).stdout(Stdio::null()).stderr(Stdio::null());
+    (Running(command.spawn().unwrap()), copy.to_owned())
 }
 
 fn free_port() -> u16 {
@@ -66,9 +34,9 @@ fn a_server_that_is_killed_again_and_again_loses_no_acked_event_and_doubles_none
     let seed = seed();
     let mut random = Random::new(seed);
     let data = tempfile::tempdir().unwrap();
-    let port = free_port();
-    let addr = SocketAddr::from(([127, 0, 0, 1], port));
-    let mut server = Server::start(data.path(), port);
+    let addr = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let start = || Daemon::start(data.path(), &["--port", &addr.port().to_string()]);
+    let mut server = start();
     let checker = Checker::default();
     let server = task::block_on(async {
         let mut clients = Vec::new();
@@ -108,7 +76,7 @@ fn a_server_that_is_killed_again_and_again_loses_no_acked_event_and_doubles_none
                     copies += 1;
                 }
             }
-            server = Server::start(data.path(), port);
+            server = start();
             clients.iter().for_each(|(_, client)| client.network_changed());
             for talking in talking {
                 talking.await;

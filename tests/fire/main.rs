@@ -4,8 +4,13 @@
 
 mod checker;
 mod cut;
+mod disk;
 mod kill;
+#[path = "../support/process.rs"]
+mod process;
 mod simulation;
+#[path = "../support/mod.rs"]
+mod support;
 
 use chatnet::id::{RoomId, Seq};
 use chatnet::store::Log;

@@ -10,10 +10,17 @@ use crate::store::{StoreError, StoreErrorKind};
 /// Answers of the database.
 pub(super) type Sql<T> = Result<T, rusqlite::Error>;
 
+const FULL: &str = "make room on the device, then it goes on by itself";
+
 /// What the caller is told.
 pub(super) fn told(e: &rusqlite::Error) -> StoreError {
     let (kind, hint) = match e.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => (StoreErrorKind::Full, "make room on the device, then it goes on by itself"),
+        Some(ErrorCode::DiskFull) => (StoreErrorKind::Full, FULL),
+        // The memory that its processes share is a file, too; nothing else is ever wrong with making that longer.
+        _ if e.sqlite_extended_error_code() == Some(ffi::SQLITE_IOERR_SHMSIZE) => (StoreErrorKind::Full, FULL),
+        _ if e.sqlite_extended_error_code() == Some(ffi::SQLITE_READONLY_ROLLBACK) => {
+            (StoreErrorKind::Io, "a crash has left it unfinished: start chatnet-server with it once")
+        }
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             (StoreErrorKind::Damaged, "run `chatnet-server check`, and restore a backup")
         }

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::Durability;
 use super::error::{Sql, told, told_of};
+use super::lock::beside;
 use crate::id::Lineage;
 use crate::store::{StoreError, StoreErrorKind};
 
@@ -30,11 +31,26 @@ pub(super) const BUSY: Duration = Duration::from_secs(5);
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     // Looked at before anything is written: what isn't ours, or is of a later version, stays as it is.
     if path.metadata().is_ok_and(|file| file.len() > 0) {
+        recover(path)?;
         inspect(path)?;
     }
     let mut conn = connect(path)?;
     migrate(&mut conn, MIGRATIONS).map_err(|e| told_of(path, &e))?;
     Ok(conn)
+}
+
+/// Undo what a process was at when it was killed before the database had its write-ahead log: SQLite's own recovery,
+/// which a connection that only reads can't do.
+fn recover(path: &Path) -> Result<(), StoreError> {
+    if beside(path, "-journal").metadata().is_ok_and(|journal| journal.len() > 0) {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let read = |conn: Connection| {
+            conn.busy_timeout(BUSY)?;
+            conn.query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(()))
+        };
+        Connection::open_with_flags(path, flags).and_then(read).map_err(|e| told_of(path, &e))?;
+    }
+    Ok(())
 }
 
 /// A writing connection to a database that is up to date.
