@@ -2,6 +2,7 @@
 
 mod load;
 
+use load::link::Under;
 use load::report::{Args, Table};
 use load::{Result, Shape};
 
@@ -14,11 +15,16 @@ fn main() -> Result<()> {
         ("storm of 2,000 into 400 rooms", Shape::new(count(400), count(2000), 1), 200),
         ("storm of 2,000 into one room", Shape::new(1, count(2000), 1), 200),
     ];
-    let mut table = Table::new(&[("bytes/connection", 0), ("seconds", 3), ("server CPU ms", 0)]);
+    let mut table =
+        Table::new(&[("bytes/connection", 0), ("seconds", 3), ("server CPU ms", 0), ("server CPU µs/connection", 0)]);
     for _ in 0..args.runs {
-        for (name, shape, at_once) in works.into_iter().filter(|(name, ..)| args.wants(name)) {
-            let run = load::join(shape, at_once).map_err(|e| format!("{name}: {e}"))?;
-            table.add(name, &[run.bytes_each, run.seconds, run.cpu_ms]);
+        for (work, shape, at_once) in works {
+            let named = Under::ALL.iter().map(|under| (*under, under.name(work)));
+            for (under, name) in named.filter(|(_, name)| args.wants(name)) {
+                let run = load::join(under, shape, at_once).map_err(|e| format!("{name}: {e}"))?;
+                let each_us = run.cpu_ms * 1e3 / shape.clients as f64;
+                table.add(&name, &[run.bytes_each, run.seconds, run.cpu_ms, each_us]);
+            }
         }
     }
     table.print();

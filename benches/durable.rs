@@ -25,7 +25,7 @@ fn main() -> load::Result<()> {
             let mut rates = Vec::new();
             let mut middle = Vec::new();
             for _ in 0..runs {
-                let server = Server::with(Some(store))?;
+                let server = Server::with(load::link::Under::Plain, Some(store))?;
                 let (acked, mut took) = task::block_on(speak(&server, senders, span))?;
                 took.sort();
                 rates.push(acked as f64 / span.as_secs_f64());

@@ -4,6 +4,7 @@ mod load;
 
 use std::time::Duration;
 
+use load::link::Under;
 use load::report::{Args, Table};
 use load::{Result, Shape};
 
@@ -17,6 +18,7 @@ const FLOODS: [(&str, Shape, u32); 5] = [
 ];
 
 const PACED: &str = "latency, 200 messages/s into 1×100";
+const PING: &str = "latency, one message in flight between two";
 
 fn main() -> Result<()> {
     load::child::begin()?;
@@ -24,21 +26,33 @@ fn main() -> Result<()> {
     let duration = |seconds: f64| Duration::from_secs_f64(if args.quick { 0.2 } else { seconds });
     let mut floods =
         Table::new(&[("deliveries/s", 0), ("server CPU µs/delivery", 3), ("deliveries/read", 1), ("load busy", 2)]);
-    let mut paced =
-        Table::new(&[("p50 ms", 2), ("p99 ms", 2), ("p999 ms", 2), ("server CPU µs/delivery", 1), ("load busy", 2)]);
+    let mut latencies =
+        Table::new(&[("p50 ms", 3), ("p99 ms", 2), ("p999 ms", 2), ("server CPU µs/delivery", 1), ("load busy", 2)]);
     // All works once, and again: what drifts, drifts for all of them.
     for _ in 0..args.runs {
-        for (name, shape, window) in FLOODS.into_iter().filter(|(name, ..)| args.wants(name)) {
-            let run = load::flood(shape, window, duration(2.0)).map_err(|e| format!("{name}: {e}"))?;
-            floods.add(name, &[run.deliveries_per_second, run.cpu_us, run.per_read, run.busy]);
+        for (work, shape, window) in FLOODS {
+            for (under, name) in both(work).filter(|(_, name)| args.wants(name)) {
+                let run = load::flood(under, shape, window, duration(2.0)).map_err(|e| format!("{name}: {e}"))?;
+                floods.add(&name, &[run.deliveries_per_second, run.cpu_us, run.per_read, run.busy]);
+            }
         }
-        if args.wants(PACED) {
-            let run =
-                load::paced(Shape::new(1, 100, 100), 200.0, duration(6.0)).map_err(|e| format!("{PACED}: {e}"))?;
-            paced.add(PACED, &[run.p50_ms, run.p99_ms, run.p999_ms, run.cpu_us, run.busy]);
+        for work in [PACED, PING] {
+            for (under, name) in both(work).filter(|(_, name)| args.wants(name)) {
+                let run = match work {
+                    PACED => load::paced(under, Shape::new(1, 100, 100), 200.0, duration(6.0)),
+                    _ => load::ping(under, duration(2.0)),
+                };
+                let run = run.map_err(|e| format!("{name}: {e}"))?;
+                latencies.add(&name, &[run.p50_ms, run.p99_ms, run.p999_ms, run.cpu_us, run.busy]);
+            }
         }
     }
     floods.print();
-    paced.print();
+    latencies.print();
     Ok(())
+}
+
+/// A work over plaintext and, with feature `tls`, over TLS right behind it.
+fn both(work: &str) -> impl Iterator<Item = (Under, String)> {
+    Under::BOTH.iter().map(move |under| (*under, under.name(work)))
 }

@@ -11,15 +11,27 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::Result;
+use super::link::{Dial, Under};
 
 /// In the child's environment: the processor it is to run on, or nothing in it for any.
 const ROLE: &str = "CHATNET_BENCH_SERVER";
+
+/// In the child's environment: certificate and key of a server that speaks TLS.
+#[cfg(feature = "tls")]
+const TLS: [&str; 2] = ["CHATNET_BENCH_CERTIFICATE", "CHATNET_BENCH_KEY"];
 
 /// The server that is measured. What it can be given is switched on by the environment, so that every bench can
 /// measure it.
 fn configured() -> ServerBuilder {
     // What is measured is how fast it is, not how fast it lets one be.
     let builder = chatnet::Server::builder().name("bench").limits(chatnet::Limits::NONE);
+    #[cfg(feature = "tls")]
+    let builder = match TLS.map(std::env::var) {
+        [Ok(certificate), Ok(key)] => {
+            builder.tls(chatnet::transport::tls::ServerTls::pem(certificate, key).expect("a certificate of its own"))
+        }
+        _ => builder,
+    };
     match std::env::var("CHATNET_BENCH_STORE").as_deref() {
         Err(_) | Ok("memory") => builder,
         #[cfg(feature = "sqlite")]
@@ -76,24 +88,34 @@ fn serve(cpu: Option<usize>) -> Result<()> {
 #[derive(Debug)]
 pub struct Server {
     pub addr: SocketAddr,
+    pub dial: Dial,
     child: Child,
     /// Goes with the server.
     database: Option<std::path::PathBuf>,
 }
 
 impl Server {
-    pub fn start() -> Result<Self> {
-        Self::with(None)
+    pub fn start(under: Under) -> Result<Self> {
+        Self::with(under, None)
     }
 
     /// A server with this store, whatever the environment says.
-    pub fn with(store: Option<&str>) -> Result<Self> {
+    pub fn with(under: Under, store: Option<&str>) -> Result<Self> {
         // The first that the machine gives us: the load pinned itself to the second.
         let cpu = ALL.get().and_then(|all| (all.len() > 1).then(|| all[0].to_string())).unwrap_or_default();
         let mut command = Command::new(std::env::current_exe()?);
         if let Some(store) = store {
             command.env("CHATNET_BENCH_STORE", store);
         }
+        let dial = match under {
+            Under::Plain => Dial::Plain,
+            #[cfg(feature = "tls")]
+            Under::Tls | Under::Resumed => {
+                let own = chatnet::transport::tls::SelfSigned::generate(&["localhost".into()])?;
+                command.env(TLS[0], own.certificate_pem()).env(TLS[1], own.key_pem());
+                Dial::Tls(super::link::Config::new(&own, under == Under::Resumed)?)
+            }
+        };
         let mut child = command.env(ROLE, cpu).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut out = BufReader::new(child.stdout.take().ok_or("it has no stdout")?);
         let mut line = String::new();
@@ -105,7 +127,22 @@ impl Server {
             out.read_line(&mut line)?;
         }
         let addr = line.trim().parse().map_err(|e| format!("the server said {line:?}: {e}"))?;
-        Ok(Self { addr, child, database })
+        let server = Self { addr, dial, child, database };
+        server.rest()?;
+        Ok(server)
+    }
+
+    /// Wait until it has done what it does at its start: a password's hash takes 50 ms and 19 MiB, which are nobody's.
+    fn rest(&self) -> Result<()> {
+        let mut before = self.cpu()?;
+        loop {
+            std::thread::sleep(Duration::from_millis(100));
+            let now = self.cpu()?;
+            if now == before {
+                return Ok(());
+            }
+            before = now;
+        }
     }
 
     /// User and system time, as exact as the kernel's ticks.

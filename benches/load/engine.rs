@@ -1,8 +1,8 @@
 //! Many clients on one thread: epoll, one buffer for all reads, and the book.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use chatnet::id::{OutboxId, RoomId};
@@ -11,10 +11,17 @@ use rustix::event::{Timespec, epoll};
 
 use super::book::{self, STAMP};
 use super::child::Server;
+use super::link::Link;
 use super::wire::{self, Said};
 use super::{Book, Result, Shape};
 
 const BUFFER_BYTES: usize = 1 << 20;
+
+/// Ciphertext that is read at once: with the beginning of a frame before it, it fits into the buffer.
+const CIPHER_BYTES: usize = BUFFER_BYTES / 2;
+
+/// Engines so far: clients of different ones have different aliases.
+static ENGINES: AtomicUsize = AtomicUsize::new(0);
 
 /// Joining all of them takes at most so long.
 const JOIN: Duration = Duration::from_secs(60);
@@ -23,7 +30,9 @@ pub struct Engine {
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
     buffer: Vec<u8>,
+    cipher: Vec<u8>,
     text: Vec<u8>,
+    number: usize,
     clients: Vec<Client>,
     shape: Shape,
     joined: usize,
@@ -34,7 +43,7 @@ pub struct Engine {
 
 #[derive(Debug)]
 struct Client {
-    stream: TcpStream,
+    link: Link,
     outbox: OutboxId,
     room: Option<RoomId>,
     /// The beginning of a frame that isn't whole.
@@ -51,6 +60,8 @@ impl Engine {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             events: Vec::with_capacity(1024),
             buffer: vec![0; BUFFER_BYTES],
+            cipher: vec![0; CIPHER_BYTES],
+            number: ENGINES.fetch_add(1, Ordering::Relaxed),
             text: vec![b'x'; shape.payload.max(STAMP)],
             clients: Vec::with_capacity(shape.clients),
             shape,
@@ -61,7 +72,7 @@ impl Engine {
         };
         while engine.joined < shape.clients {
             while engine.clients.len() < shape.clients && engine.clients.len() - engine.joined < at_once {
-                engine.connect(server.addr)?;
+                engine.connect(server)?;
             }
             engine.turn(Some(Duration::from_millis(100)))?;
             if engine.began.elapsed() > JOIN {
@@ -71,17 +82,14 @@ impl Engine {
         Ok(engine)
     }
 
-    fn connect(&mut self, addr: SocketAddr) -> Result<()> {
+    fn connect(&mut self, server: &Server) -> Result<()> {
         let id = self.clients.len();
-        // On one machine a connection is there at once, as long as the server's backlog isn't full.
-        let stream = TcpStream::connect(addr)?;
-        stream.set_nonblocking(true)?;
-        stream.set_nodelay(true)?;
-        epoll::add(&self.epoll, &stream, epoll::EventData::new_u64(id as u64), epoll::EventFlags::IN)?;
+        let link = Link::connect(server.addr, &server.dial)?;
+        epoll::add(&self.epoll, &link.tcp, epoll::EventData::new_u64(id as u64), epoll::EventFlags::IN)?;
         let (outbox, room, carry, blocked) = (OutboxId::random(), None, Vec::new(), false);
-        let mut out = Vec::new();
-        wire::hello(&format!("c{id}"), &format!("room{}", id % self.shape.rooms), &mut out);
-        self.clients.push(Client { stream, outbox, room, carry, out, blocked });
+        let (alias, mut out) = (format!("c{}x{id}", self.number), Vec::new());
+        wire::hello(&alias, &format!("room{}", id % self.shape.rooms), &mut out);
+        self.clients.push(Client { link, outbox, room, carry, out, blocked });
         self.flush(id)
     }
 
@@ -100,21 +108,12 @@ impl Engine {
 
     pub fn flush(&mut self, id: usize) -> Result<()> {
         let client = &mut self.clients[id];
-        let mut written = 0;
-        while written < client.out.len() {
-            match (&client.stream).write(&client.out[written..]) {
-                Ok(n) => written += n,
-                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                Err(e) => return Err(format!("client {id} can't write: {e}").into()),
-            }
-        }
-        client.out.drain(..written);
-        let blocked = !client.out.is_empty();
+        let blocked = client.link.flush(&mut client.out).map_err(|e| format!("client {id} can't write: {e}"))?;
         if blocked != client.blocked {
             client.blocked = blocked;
             let out = if blocked { epoll::EventFlags::OUT } else { epoll::EventFlags::empty() };
             let data = epoll::EventData::new_u64(id as u64);
-            epoll::modify(&self.epoll, &client.stream, data, epoll::EventFlags::IN | out)?;
+            epoll::modify(&self.epoll, &client.link.tcp, data, epoll::EventFlags::IN | out)?;
         }
         Ok(())
     }
@@ -147,10 +146,12 @@ impl Engine {
         let client = &mut self.clients[id];
         let kept = client.carry.len();
         self.buffer[..kept].copy_from_slice(&client.carry);
-        let n = match (&client.stream).read(&mut self.buffer[kept..]) {
+        let n = match client.link.read(&mut self.buffer[kept..], &mut self.cipher) {
             Ok(0) => return Err(format!("the server closed the connection of client {id}").into()),
             Ok(n) => n,
-            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                return if client.link.wants_write() { self.flush(id) } else { Ok(()) };
+            }
             Err(e) => return Err(format!("client {id} can't read: {e}").into()),
         };
         self.reads += 1;
@@ -180,7 +181,7 @@ impl Engine {
         }
         client.carry.clear();
         client.carry.extend_from_slice(&bytes[used..]);
-        if client.out.is_empty() { Ok(()) } else { self.flush(id) }
+        if client.out.is_empty() && !client.link.wants_write() { Ok(()) } else { self.flush(id) }
     }
 
     /// Read until nothing came for so long.

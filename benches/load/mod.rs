@@ -5,6 +5,7 @@
 pub mod book;
 pub mod child;
 pub mod engine;
+pub mod link;
 pub mod report;
 pub mod wire;
 
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use book::Book;
 use child::Server;
 use engine::Engine;
+use link::Under;
 
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -52,8 +54,8 @@ pub struct Flood {
 }
 
 /// Each sender has `window` messages under way that not everybody has yet.
-pub fn flood(shape: Shape, window: u32, duration: Duration) -> Result<Flood> {
-    let server = Server::start()?;
+pub fn flood(under: Under, shape: Shape, window: u32, duration: Duration) -> Result<Flood> {
+    let server = Server::start(under)?;
     let mut engine = Engine::join(&server, shape, 64)?;
     engine.settle(QUIET)?;
     let mut sent = vec![0; shape.senders];
@@ -85,7 +87,8 @@ fn run_flood(engine: &mut Engine, sent: &mut [u32], window: u32, duration: Durat
                 let (s, before) = (sender as usize, sent[sender as usize]);
                 while sent[s] < engine.book.everybody_has(s) + window {
                     sent[s] += 1;
-                    engine.publish(s, sent[s], 0);
+                    let now = engine.now().as_micros() as u64;
+                    engine.publish(s, sent[s], now);
                 }
                 if sent[s] != before {
                     engine.flush(s)?;
@@ -116,8 +119,8 @@ pub struct Latency {
 }
 
 /// `rate` messages a second, whatever comes back; all senders in turn.
-pub fn paced(shape: Shape, rate: f64, duration: Duration) -> Result<Latency> {
-    let server = Server::start()?;
+pub fn paced(under: Under, shape: Shape, rate: f64, duration: Duration) -> Result<Latency> {
+    let server = Server::start(under)?;
     let mut engine = Engine::join(&server, shape, 64)?;
     engine.settle(QUIET)?;
     let mut sent = vec![0; shape.senders];
@@ -146,15 +149,34 @@ pub fn paced(shape: Shape, rate: f64, duration: Duration) -> Result<Latency> {
     }
     let (wall, own, cpu) = (start.elapsed(), child::own_cpu() - own, server.cpu()? - cpu);
     finish(&mut engine, &sent)?;
+    Ok(latency(&mut engine, wall, own, cpu))
+}
+
+/// One of two says something as soon as the other has what was said before: nothing can be coalesced.
+pub fn ping(under: Under, duration: Duration) -> Result<Latency> {
+    let server = Server::start(under)?;
+    let mut engine = Engine::join(&server, Shape::new(1, 2, 1), 2)?;
+    engine.settle(QUIET)?;
+    let mut sent = vec![0];
+    run_flood(&mut engine, &mut sent, 1, WARM_UP.min(duration))?;
+    engine.book.keep_delays();
+    let (cpu, own, start) = (server.cpu()?, child::own_cpu(), Instant::now());
+    run_flood(&mut engine, &mut sent, 1, duration)?;
+    let (wall, own, cpu) = (start.elapsed(), child::own_cpu() - own, server.cpu()? - cpu);
+    finish(&mut engine, &sent)?;
+    Ok(latency(&mut engine, wall, own, cpu))
+}
+
+fn latency(engine: &mut Engine, wall: Duration, own: Duration, cpu: Duration) -> Latency {
     let delays = engine.book.delays();
     let at = |share: f64| delays[((delays.len() as f64 * share) as usize).min(delays.len() - 1)] as f64 / 1e3;
-    Ok(Latency {
+    Latency {
         p50_ms: at(0.5),
         p99_ms: at(0.99),
         p999_ms: at(0.999),
         cpu_us: cpu.as_secs_f64() * 1e6 / delays.len() as f64,
         busy: own.as_secs_f64() / wall.as_secs_f64(),
-    })
+    }
 }
 
 /// What is late shows up as something that is too much; and every message has its ack.
@@ -173,8 +195,18 @@ pub struct Joined {
 }
 
 /// Connect and join, `at_once` connections under way at any time, and then say nothing.
-pub fn join(shape: Shape, at_once: usize) -> Result<Joined> {
-    let server = Server::start()?;
+pub fn join(under: Under, shape: Shape, at_once: usize) -> Result<Joined> {
+    let server = Server::start(under)?;
+    #[cfg(feature = "tls")]
+    let _first = match under {
+        // Each of them has two tickets, and so will those that take one.
+        Under::Resumed => {
+            let mut first = Engine::join(&server, Shape { clients: at_once, ..shape }, at_once)?;
+            first.settle(QUIET)?;
+            Some(first)
+        }
+        _ => None,
+    };
     let (cpu, memory, start) = (server.cpu()?, server.memory()?, Instant::now());
     let mut engine = Engine::join(&server, shape, at_once)?;
     let (seconds, cpu_ms) = (start.elapsed().as_secs_f64(), (server.cpu()? - cpu).as_secs_f64() * 1e3);

@@ -85,6 +85,22 @@ macro_rules! step {
     }};
 }
 
+/// What was encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sealed {
+    /// Bytes of plaintext.
+    pub(super) taken: usize,
+    /// Bytes of ciphertext.
+    pub(super) bytes: usize,
+}
+
+/// Make room for so many bytes, where there isn't: a buffer that is used again is wiped once only.
+fn grow(buf: &mut Vec<u8>, len: usize) {
+    if buf.len() < len {
+        buf.resize(len, 0);
+    }
+}
+
 /// Let `write` append to `cipher`, which grows by what it asks for.
 fn encode(mut write: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>, cipher: &mut Vec<u8>) {
     let begin = cipher.len();
@@ -207,55 +223,72 @@ impl Engine {
         }
     }
 
-    /// Encrypt what is in `bufs`, at most [`SEAL_BYTES`] of it, and append it to `cipher`. Returns how much was taken.
-    /// `staging` is room to gather it.
+    /// Encrypt what is in `bufs`, at most [`SEAL_BYTES`] of it, into the beginning of `cipher`, whose length is room and
+    /// is only ever added to. `staging` is room to gather what is in pieces.
     pub(super) fn seal(
         &mut self,
         bufs: &[IoSlice<'_>],
         staging: &mut Vec<u8>,
         cipher: &mut Vec<u8>,
-    ) -> Result<usize, rustls::Error> {
-        staging.clear();
-        for buf in bufs {
-            let room = SEAL_BYTES - staging.len();
-            staging.extend_from_slice(&buf[..buf.len().min(room)]);
+    ) -> Result<Sealed, rustls::Error> {
+        // Mostly a room's log in one piece: that needs no gathering.
+        let plain = match bufs {
+            [buf] => &buf[..buf.len().min(SEAL_BYTES)],
+            _ => {
+                staging.clear();
+                for buf in bufs {
+                    let room = SEAL_BYTES - staging.len();
+                    staging.extend_from_slice(&buf[..buf.len().min(room)]);
+                }
+                staging
+            }
+        };
+        if plain.is_empty() {
+            return Ok(Sealed { taken: 0, bytes: 0 });
         }
-        if !staging.is_empty() {
-            self.write(cipher, staging.len() + SEAL_OVERHEAD, |traffic, out| match traffic {
-                Traffic::Server(traffic) => traffic.encrypt(staging, out),
-                Traffic::Client(traffic) => traffic.encrypt(staging, out),
-            })?;
-        }
-        Ok(staging.len())
+        let bytes = self.write(cipher, plain.len() + SEAL_OVERHEAD, |traffic, out| match traffic {
+            Traffic::Server(traffic) => traffic.encrypt(plain, out),
+            Traffic::Client(traffic) => traffic.encrypt(plain, out),
+        })?;
+        Ok(Sealed { taken: plain.len(), bytes })
     }
 
-    /// Say that nothing more will be sent.
-    pub(super) fn close(&mut self, cipher: &mut Vec<u8>) -> Result<(), rustls::Error> {
-        self.write(cipher, SEAL_OVERHEAD, |traffic, out| match traffic {
+    /// Say that nothing more will be sent: what is to go out.
+    pub(super) fn close(&mut self) -> Result<Vec<u8>, rustls::Error> {
+        let mut cipher = Vec::new();
+        let bytes = self.write(&mut cipher, SEAL_OVERHEAD, |traffic, out| match traffic {
             Traffic::Server(traffic) => traffic.queue_close_notify(out),
             Traffic::Client(traffic) => traffic.queue_close_notify(out),
-        })
+        })?;
+        cipher.truncate(bytes);
+        Ok(cipher)
     }
 
+    /// Have something written into the beginning of `cipher`. Returns how much that is.
     fn write(
         &mut self,
         cipher: &mut Vec<u8>,
         mut room: usize,
         mut write: impl FnMut(Traffic<'_, '_>, &mut [u8]) -> Result<usize, EncryptError>,
-    ) -> Result<(), rustls::Error> {
+    ) -> Result<usize, rustls::Error> {
         if self.failed {
             return Err(rustls::Error::General("the connection has failed".into()));
         }
-        // Whatever the connection itself wants to say goes first. Nothing new can be in `carry`: it was looked at.
-        let mut carry = std::mem::take(&mut self.carry);
-        let (mut plain, mut used) = (Vec::new(), 0);
-        let result = self.process(&mut carry, &mut used, &mut plain, cipher);
-        debug_assert!(plain.is_empty() && used == 0, "what was read is processed when it is read");
-        self.carry = carry;
-        result?;
-        let begin = cipher.len();
+        let mut begin = 0;
+        if self.has_to_say() {
+            // Whatever the connection itself wants to say goes first. Nothing new can be in `carry`: it was looked at.
+            let mut carry = std::mem::take(&mut self.carry);
+            let (mut plain, mut used, mut own) = (Vec::new(), 0, Vec::new());
+            let result = self.process(&mut carry, &mut used, &mut plain, &mut own);
+            debug_assert!(plain.is_empty() && used == 0, "what was read is processed when it is read");
+            self.carry = carry;
+            result?;
+            begin = own.len();
+            grow(cipher, begin);
+            cipher[..begin].copy_from_slice(&own);
+        }
         loop {
-            cipher.resize(begin + room, 0);
+            grow(cipher, begin + room);
             let out = &mut cipher[begin..];
             let written = match &mut self.session {
                 Session::Server(session) => match session.process_tls_records(&mut self.carry).state? {
@@ -268,15 +301,9 @@ impl Engine {
                 },
             };
             match written {
-                Ok(n) => {
-                    cipher.truncate(begin + n);
-                    return Ok(());
-                }
+                Ok(n) => return Ok(begin + n),
                 Err(EncryptError::InsufficientSize(e)) if e.required_size > room => room = e.required_size,
-                Err(e) => {
-                    cipher.truncate(begin);
-                    return Err(rustls::Error::General(e.to_string()));
-                }
+                Err(e) => return Err(rustls::Error::General(e.to_string())),
             }
         }
     }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::engine::Engine;
+use super::engine::{Engine, Sealed};
 use crate::rt;
 use crate::transport::Certificate;
 
@@ -43,17 +43,18 @@ struct Inner {
 }
 
 /// A thread's buffers.
+#[derive(Default)]
 struct Buffers {
     read: Vec<u8>,
     plain: Vec<u8>,
-    staging: Vec<u8>,
     cipher: Vec<u8>,
+    staging: Vec<u8>,
+    /// Always as long as it has ever been.
+    sealed: Vec<u8>,
 }
 
 thread_local! {
-    static BUFFERS: RefCell<Buffers> = const {
-        RefCell::new(Buffers { read: Vec::new(), plain: Vec::new(), staging: Vec::new(), cipher: Vec::new() })
-    };
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
 impl TlsSocket {
@@ -159,9 +160,9 @@ impl TlsSocket {
         if !inner.cipher.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        BUFFERS.with_borrow_mut(|Buffers { staging, cipher, .. }| {
-            cipher.clear();
-            let taken = inner.engine.seal(bufs, staging, cipher).map_err(io::Error::other)?;
+        BUFFERS.with_borrow_mut(|Buffers { staging, sealed, .. }| {
+            let Sealed { taken, bytes } = inner.engine.seal(bufs, staging, sealed).map_err(io::Error::other)?;
+            let cipher = &sealed[..bytes];
             let sent = match self.tcp.try_write(&[IoSlice::new(cipher)]) {
                 Ok(n) => n,
                 Err(e) if is_for_later(&e) => 0,
@@ -207,9 +208,8 @@ impl TlsSocket {
     pub(crate) fn shutdown(&self, how: Shutdown) {
         let mut inner = self.inner.lock();
         if how != Shutdown::Read && !inner.failed {
-            let mut cipher = Vec::new();
             // Told as far as it can be without waiting: the peer has its goodbye already.
-            if inner.engine.close(&mut cipher).is_ok() {
+            if let Ok(cipher) = inner.engine.close() {
                 inner.cipher.extend_from_slice(&cipher);
                 let _ = self.flush(&mut inner);
             }

@@ -9,7 +9,7 @@ use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use rustls::pki_types::CertificateDer;
 
 use super::client::ClientTls;
-use super::engine::Engine;
+use super::engine::{Engine, Sealed};
 use super::failure::{Failure, failure};
 use crate::transport::Certificate;
 
@@ -25,7 +25,6 @@ pub(crate) struct TlsStream<S> {
     taken: usize,
     cipher: Vec<u8>,
     written: usize,
-    staging: Vec<u8>,
     closing: bool,
 }
 
@@ -33,8 +32,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     /// Shake hands. Cancel safe: dropping it closes the stream.
     pub(crate) async fn connect(stream: S, tls: &ClientTls, host: &str) -> Result<Self, Failure> {
         let engine = tls.engine(host)?;
-        let (plain, cipher, staging) = (Vec::new(), Vec::new(), Vec::new());
-        let mut this = Self { stream, engine, plain, taken: 0, cipher, written: 0, staging, closing: false };
+        let (plain, cipher) = (Vec::new(), Vec::new());
+        let mut this = Self { stream, engine, plain, taken: 0, cipher, written: 0, closing: false };
         let mut read = vec![0; READ_BYTES];
         let mut first = Vec::new();
         let mut n = 0;
@@ -118,11 +117,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_drain(cx))?;
-        let taken = this.engine.seal(&[IoSlice::new(buf)], &mut this.staging, &mut this.cipher);
-        let taken = taken.map_err(io::Error::other)?;
-        if this.staging.capacity() > READ_BYTES {
-            this.staging = Vec::new();
-        }
+        let sealed = this.engine.seal(&[IoSlice::new(buf)], &mut Vec::new(), &mut this.cipher);
+        let Sealed { taken, bytes } = sealed.map_err(io::Error::other)?;
+        this.cipher.truncate(bytes);
         // What it doesn't take now is flushed later.
         if let Poll::Ready(Err(e)) = this.poll_drain(cx) {
             return Poll::Ready(Err(e));
@@ -141,7 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         if !this.closing {
             this.closing = true;
             // A broken session has nothing to say goodbye with.
-            let _ = this.engine.close(&mut this.cipher);
+            this.cipher.extend(this.engine.close().unwrap_or_default());
         }
         ready!(this.poll_drain(cx))?;
         Pin::new(&mut this.stream).poll_close(cx)
