@@ -45,8 +45,10 @@ pub enum Event {
         replayed: u64,
     },
     /// The server doesn't go on with the session. A new one begins: [`Connected`](Self::Connected) tells its alias. The
-    /// rooms are joined again, each is told as [`Joined`](Self::Joined); what is unanswered is sent again. If the
-    /// server had stored some of it before, it is there twice.
+    /// rooms are joined again, each is told as [`Joined`](Self::Joined); what is unanswered is sent again. What the
+    /// server had stored of it before is not stored twice, as long as its store and the room are the same: it is
+    /// [`Acked`](Self::Acked) with its first place. As an event there it is of whoever this client was before, and may
+    /// be told as a [`Message`](Self::Message) first.
     SessionLost {
         /// Why.
         code: Code,

@@ -153,7 +153,7 @@ impl State {
                 self.token = session.token.map(|token| Token(token.into()));
                 self.alias = Some(session.alias);
             }
-            // Whoever comes without the token is somebody else, and the numbers begin anew then.
+            // Whoever comes without the token is somebody else, with the same numbers.
             self.principal = Some(session.principal);
             self.lineage = Some(session.lineage);
         }

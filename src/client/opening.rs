@@ -179,11 +179,9 @@ pub(super) fn authenticated(state: &mut State, body: &[u8], _: Instant) -> Resul
         Err(e) => state.conn.end(CloseReason::Protocol(format!("it gave an alias that isn't one: {e}"))),
     }
     state.settings.login.worked();
-    if state.principal.replace(authenticated.principal).is_some_and(|before| before != authenticated.principal) {
-        // Numbers belong to whoever publishes, and that is somebody else now.
-        state.outbox.renumber(OutboxId::random());
-        state.rewrite_journal();
-    }
+    // Whoever that is, the outbox is the same, and with it the numbers: what the server had stored of it before is
+    // recognised, and not stored again.
+    state.principal = Some(authenticated.principal);
     Ok(())
 }
 

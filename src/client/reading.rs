@@ -25,6 +25,8 @@ pub(super) fn deliver(state: &mut State, body: &[u8], _: Instant) -> Result<(), 
         return Ok(());
     }
     let count = deliver.events.len() as u64;
+    // What was acked is told. It comes as somebody else's if this client was somebody else when it was stored.
+    let told = room.cursor.acked_in(deliver.seq, count);
     let mut delivery = room.cursor.deliver(deliver.seq, count);
     if let Delivery::Hole { from, to } = delivery {
         if room.flow == Flow::Seeking {
@@ -47,7 +49,8 @@ pub(super) fn deliver(state: &mut State, body: &[u8], _: Instant) -> Result<(), 
         return Ok(());
     }
     for event in read(deliver, &name, source, lineage, state.principal) {
-        if event.seq() >= from {
+        let seq = event.seq();
+        if seq >= from && !told.iter().any(|(first, end)| (*first..*end).contains(&seq.get())) {
             state.events.push(event.into());
         }
     }

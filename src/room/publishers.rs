@@ -67,6 +67,14 @@ struct Outbox {
     told: Option<u64>,
     taken: VecDeque<Taken>,
     refused: VecDeque<u64>,
+    /// Its owner is gone; it goes as soon as nothing of it is under way.
+    orphaned: bool,
+}
+
+impl Outbox {
+    fn is_under_way(&self) -> bool {
+        self.next > self.decided + 1
+    }
 }
 
 impl Publishers {
@@ -116,6 +124,7 @@ impl Publishers {
             told: None,
             taken: last.into_iter().collect(),
             refused: VecDeque::new(),
+            orphaned: false,
         };
         self.outboxes.insert(outbox, entry);
         true
@@ -144,6 +153,7 @@ impl Publishers {
         if entry.taken.len() > MAX_RUNS {
             entry.taken.pop_front();
         }
+        self.bury(outbox);
     }
 
     /// A reserved number was refused for good: it is used up.
@@ -154,6 +164,7 @@ impl Publishers {
         if entry.refused.len() > MAX_RUNS {
             entry.refused.pop_front();
         }
+        self.bury(outbox);
     }
 
     /// Reserved numbers from `n` on were not taken, for now: they must come again, from `n` on. What was reserved
@@ -166,14 +177,25 @@ impl Publishers {
         }
         // The refusal that goes out with this names the number to come again with.
         entry.told = Some(entry.next);
+        self.bury(outbox);
     }
 
-    /// Somebody is gone: the store knows of their outboxes from here on.
+    /// Somebody is gone: the store knows of their outboxes from here on. Of what is under way it can't know yet: whoever
+    /// comes with such an outbox meanwhile meets its reservations.
     pub(crate) fn forget(&mut self, who: PrincipalId) {
         let gone: Vec<OutboxId> = self.of(who).collect();
         for outbox in gone {
-            self.outboxes.remove(&outbox);
             self.owners.remove(&(who, outbox));
+            if let Some(entry) = self.outboxes.get_mut(&outbox) {
+                entry.orphaned = true;
+            }
+            self.bury(outbox);
+        }
+    }
+
+    fn bury(&mut self, outbox: OutboxId) {
+        if self.outboxes.get(&outbox).is_some_and(|entry| entry.orphaned && !entry.is_under_way()) {
+            self.outboxes.remove(&outbox);
         }
     }
 
@@ -277,6 +299,19 @@ mod tests {
         assert!(!p.recall(WHO, other(99), 0, None));
         p.forget(WHO);
         assert!(p.recall(WHO, other(99), 0, None));
+    }
+
+    #[test]
+    fn what_is_under_way_when_its_owner_goes_is_not_taken_a_second_time() {
+        let mut p = known();
+        assert_eq!(p.offer(BOX, 1, 2), NEW);
+        p.forget(WHO);
+        // Somebody new with the same outbox, before the first one's is decided.
+        assert_eq!(p.offer(BOX, 1, 1), Offer::InFlight);
+        p.commit(BOX, taken(1, 1, 10));
+        assert_eq!(p.offer(BOX, 1, 1), Offer::Duplicate(taken(1, 1, 10)));
+        p.release(BOX, 2, false);
+        assert_eq!(p.offer(BOX, 2, 1), Offer::Unknown);
     }
 
     #[test]

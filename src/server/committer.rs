@@ -366,8 +366,11 @@ fn admit(shared: &Shared, batches: Vec<NewBatch>, entries: Vec<Entry>) -> (Vec<N
                 kept.1.push(entry);
             }
             Entry::Refuse { publish, code, text } => {
-                let (epoch, outbox) = (publish.epoch, publish.outbox);
-                if publish.member.has_left() || !publish.member.room.lock().publishers.holds(outbox, epoch) {
+                let mut state = publish.member.room.lock();
+                let holds = state.publishers.holds(publish.outbox, publish.epoch);
+                let stays = holds && still_here(&publish, &mut state);
+                drop(state);
+                if !stays {
                     settle(&publish.member.conn);
                 } else {
                     kept.1.push(Entry::Refuse { publish, code, text });
@@ -376,12 +379,13 @@ fn admit(shared: &Shared, batches: Vec<NewBatch>, entries: Vec<Entry>) -> (Vec<N
             Entry::Publish { publish, count, replaced } => {
                 let batch = batches.next();
                 let member = &publish.member;
-                let state = member.room.lock();
+                let mut state = member.room.lock();
                 let holds = state.publishers.holds(publish.outbox, publish.epoch);
+                let stays = holds && still_here(&publish, &mut state);
                 let head = state.tail.head();
                 let speaks = may_speak(shared, member, &state);
                 drop(state);
-                if member.has_left() || !holds {
+                if !stays {
                     settle(&member.conn);
                 } else if let Err(code) = speaks {
                     let text = super::moderation::words(code).to_owned();
@@ -397,6 +401,16 @@ fn admit(shared: &Shared, batches: Vec<NewBatch>, entries: Vec<Entry>) -> (Vec<N
         }
     }
     kept
+}
+
+/// Whether whoever publishes is still a member. If not, the numbers are free again: they may come once more, from
+/// whoever has the outbox then.
+fn still_here(publish: &Publish, state: &mut State) -> bool {
+    let left = publish.member.has_left();
+    if left {
+        state.publishers.release(publish.outbox, publish.n, false);
+    }
+    !left
 }
 
 fn may_speak(shared: &Shared, member: &Member, state: &State) -> Result<(), Code> {

@@ -59,6 +59,13 @@ impl Cursor {
         self.absorb();
     }
 
+    /// Own events at or ahead of the cursor that were acked, among the `count` ones from `first` on: first seq and the
+    /// one behind the last.
+    pub(crate) fn acked_in(&self, first: Seq, count: u64) -> Vec<(u64, u64)> {
+        let end = first.get().saturating_add(count);
+        self.ahead.range(..end).map(|(from, to)| (*from, *to)).filter(|(_, to)| *to > first.get()).collect()
+    }
+
     /// Events up to `to` will not come.
     pub(crate) fn skip(&mut self, to: Seq) {
         self.seen = self.seen.max(to.get());

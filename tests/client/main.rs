@@ -5,6 +5,7 @@ mod support;
 
 mod against_script;
 mod against_server;
+mod expired;
 mod outbox_file;
 mod resuming;
 mod script;
