@@ -162,6 +162,21 @@ fn people_and_rooms_are_as_they_were_after_a_restart() {
 }
 
 #[test]
+fn an_admin_says_how_much_of_a_room_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = serve(&dir.path().join("data"));
+    let admin = |words: &[&str]| server.admin(words);
+    assert_eq!(admin(&["retention", "lobby"]), (true, "everything is kept\n".to_owned()));
+    let kept = (true, "kept: no older than 30 days, at most 1000 messages\n".to_owned());
+    assert_eq!(admin(&["retain", "lobby", "--days", "30", "--events", "1000"]), kept);
+    assert_eq!(admin(&["retention", "lobby"]), kept);
+    assert_eq!(admin(&["retain", "lobby", "--like-others"]), (true, "everything is kept\n".to_owned()));
+    let (done, said) = admin(&["retain", "nowhere", "--events", "1"]);
+    assert!(!done && said.contains("no such room"), "{said}");
+    server.stop();
+}
+
+#[test]
 fn an_admin_socket_is_its_user_s_alone_and_a_symbolic_link_is_none() {
     use std::os::unix::fs::PermissionsExt;
 

@@ -11,10 +11,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chatnet::store::Retention;
 use chatnet::text::display_line;
-use chatnet::{Alias, HandleError, ServerHandle};
+use chatnet::{Alias, HandleError, RoomName, ServerHandle};
 
-use crate::args::Admin;
+use crate::args::{Admin, DAY, keep};
 use crate::data_dir;
 
 /// Its name in the data directory.
@@ -115,6 +116,12 @@ async fn run(handle: &ServerHandle, words: &[&str]) -> Answer {
         ["invite-code"] => handle.invite_code().await?,
         ["accounts"] => accounts(handle).await?,
         ["rooms"] => rooms(handle).await?,
+        ["retention", room] => shown(handle.retention(&RoomName::parse(room)?).await?),
+        ["retain", room, ..] => {
+            let (room, keep) = (RoomName::parse(room)?, asked(&words[2..])?);
+            handle.set_retention(&room, keep).await?;
+            shown(handle.retention(&room).await?)
+        }
         ["sessions"] => sessions(handle).await?,
         ["stats"] => format!("{:#?}", handle.counters().await?),
         ["announce", text] => handle.announce(text).await.map(|()| "told".to_owned())?,
@@ -140,6 +147,21 @@ async fn run(handle: &ServerHandle, words: &[&str]) -> Answer {
         _ => return Err("this server doesn't know the command; is it of another version?".into()),
     };
     Ok(text)
+}
+
+/// How much is to be kept: days, events and bytes, each as a number or nothing; without them, as much as of any room.
+fn asked(words: &[&str]) -> Result<Option<Retention>, Box<dyn Error + Send + Sync>> {
+    let [days, events, bytes] = *words else { return Ok(None) };
+    let number = |word: &str| if word.is_empty() { Ok(None) } else { word.parse().map(Some) };
+    Ok(Some(keep(number(days)?, number(events)?, number(bytes)?)))
+}
+
+fn shown(keep: Retention) -> String {
+    let age = keep.max_age.map(|age| format!("no older than {} days", age.as_secs() / DAY));
+    let events = keep.max_events.map(|events| format!("at most {events} messages"));
+    let bytes = keep.max_bytes.map(|bytes| format!("about {bytes} bytes"));
+    let bounds: Vec<String> = [age, events, bytes].into_iter().flatten().collect();
+    if bounds.is_empty() { "everything is kept".into() } else { format!("kept: {}", bounds.join(", ")) }
 }
 
 async fn accounts(handle: &ServerHandle) -> Result<String, HandleError> {
@@ -239,6 +261,12 @@ fn words(admin: &Admin) -> io::Result<Vec<String>> {
         Admin::InviteCode => words(&["invite-code"]),
         Admin::Accounts => words(&["accounts"]),
         Admin::Rooms => words(&["rooms"]),
+        Admin::Retention { room } => words(&["retention", room]),
+        Admin::Retain { room, like_others: true, .. } => words(&["retain", room]),
+        Admin::Retain { room, days, events, bytes, .. } => {
+            let number = |n: &Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
+            words(&["retain", room, &number(days), &number(events), &number(bytes)])
+        }
         Admin::Sessions => words(&["sessions"]),
         Admin::Stats => words(&["stats"]),
         Admin::Announce { text } => words(&["announce", text]),

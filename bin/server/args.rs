@@ -1,8 +1,10 @@
 //! The command line of `chatnet-server`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chatnet::Network;
+use chatnet::store::Retention;
 use structopt::StructOpt;
 use structopt::clap::AppSettings;
 
@@ -51,6 +53,18 @@ pub(crate) struct Args {
     #[structopt(long, default_value = "full", possible_values = &["full", "normal"], value_name = "HOW")]
     pub(crate) durability: String,
 
+    /// Drop messages that are older than so many days; `admin retain` says otherwise of a room
+    #[structopt(long, value_name = "DAYS")]
+    pub(crate) keep_days: Option<u64>,
+
+    /// Keep so many of a room's messages at most, the newest
+    #[structopt(long, value_name = "COUNT")]
+    pub(crate) keep_events: Option<u64>,
+
+    /// Keep about so many bytes of a room's messages at most, of the newest
+    #[structopt(long, value_name = "BYTES")]
+    pub(crate) keep_bytes: Option<u64>,
+
     /// Name that clients show
     #[structopt(long, default_value = "chatnet", value_name = "NAME")]
     pub(crate) name: String,
@@ -95,6 +109,24 @@ pub(crate) struct Args {
     pub(crate) command: Option<Command>,
 }
 
+impl Args {
+    /// How much of each room is kept.
+    pub(crate) fn retention(&self) -> Retention {
+        keep(self.keep_days, self.keep_events, self.keep_bytes)
+    }
+}
+
+/// How much is kept, by what a command line says.
+pub(crate) fn keep(days: Option<u64>, events: Option<u64>, bytes: Option<u64>) -> Retention {
+    let mut keep = Retention::ALL;
+    keep.max_age = days.map(|days| Duration::from_secs(days.saturating_mul(DAY)));
+    (keep.max_events, keep.max_bytes) = (events, bytes);
+    keep
+}
+
+/// A day, in seconds.
+pub(crate) const DAY: u64 = 24 * 60 * 60;
+
 /// What is done instead of serving.
 #[derive(Debug, StructOpt)]
 pub(crate) enum Command {
@@ -137,6 +169,24 @@ pub(crate) enum Admin {
     Accounts,
     /// List rooms
     Rooms,
+    /// Show how much of a room is kept
+    Retention { room: String },
+    /// Keep so much of a room, or everything; what goes beyond is dropped soon, and for ever
+    Retain {
+        room: String,
+        /// Drop messages that are older than so many days
+        #[structopt(long)]
+        days: Option<u64>,
+        /// Keep so many messages at most, the newest
+        #[structopt(long)]
+        events: Option<u64>,
+        /// Keep about so many bytes at most, of the newest
+        #[structopt(long)]
+        bytes: Option<u64>,
+        /// As much as of any room again
+        #[structopt(long, conflicts_with_all = &["days", "events", "bytes"])]
+        like_others: bool,
+    },
     /// List sessions
     Sessions,
     /// Show what has been counted

@@ -84,9 +84,10 @@ async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     let mut limits = if args.no_limits { Limits::NONE } else { Limits::default() };
     limits.exempt.extend(&args.exempt);
     let mut builder = Server::builder()
-        .name(args.name)
+        .name(args.name.clone())
         .heartbeat(seconds(args.heartbeat))
         .max_connections(args.max_connections)
+        .retention(args.retention())
         .limits(limits);
     builder = builder.guests(!args.no_guests).registration(match args.registration.as_str() {
         "open" => Registration::Open,

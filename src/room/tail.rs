@@ -103,6 +103,15 @@ impl Tail {
         before - self.weight
     }
 
+    /// Drop the chunks that have nothing behind this event: the log doesn't keep it any more.
+    pub(crate) fn forget(&mut self, last: Seq) {
+        while self.chunks.front().is_some_and(|chunk| chunk.last <= last) {
+            if let Some(chunk) = self.chunks.pop_front() {
+                self.weight -= chunk.weight();
+            }
+        }
+    }
+
     /// What comes after `cursor`.
     pub(crate) fn after(&self, cursor: Seq) -> Lookup {
         if cursor >= self.sealed {

@@ -443,6 +443,11 @@ pub(super) fn restore(shared: &Arc<Shared>, snapshot: Snapshot) {
             room.lock().house.put(standing);
         }
     }
+    for (room, keep) in snapshot.retention {
+        if let Some(room) = rooms.get(&room) {
+            room.lock().retention = Some(keep);
+        }
+    }
     for ban in bans {
         if let Some(room) = ban.room.and_then(|room| rooms.get(&room)) {
             room.lock().house.bans.push(ban);

@@ -13,6 +13,7 @@ use super::flusher::{self, FlushQueue};
 use super::login::{Login, Registration};
 use super::people::People;
 use super::registry::Sessions;
+use super::retention;
 use super::rooms::Rooms;
 use super::session;
 use super::shared::{Clock, Counts, Shared, Stop};
@@ -264,8 +265,9 @@ impl ServerBuilder {
         self
     }
 
-    /// How much of each room's log is kept. What is dropped becomes a gap that readers are told. Looked after once a
-    /// minute. Default: everything that the store keeps.
+    /// How much of each room's log is kept, if [`ServerHandle::set_retention`](super::ServerHandle::set_retention) says
+    /// nothing else of that room. What is dropped becomes a gap that readers are told. Looked after once a minute.
+    /// Default: everything that the store keeps.
     pub fn retention(mut self, keep: Retention) -> Self {
         self.config.retention = keep;
         self
@@ -380,6 +382,7 @@ impl ServerBuilder {
             rooms: Rooms::new(self.max_rooms, self.tail_bytes),
             sessions: Sessions::new(self.max_connections, self.max_connections_per_address),
             commits: CommitQueue::default(),
+            trims: Signal::default(),
             flushes: (0..rt::parallelism()).map(|_| FlushQueue::default()).collect(),
             tolls: Tolls::new(self.limits),
             clock,
@@ -405,9 +408,7 @@ impl ServerBuilder {
         shared.engine.spawn(rt::spawn_blocking(password::prepare));
         shared.engine.spawn(committer::run(Arc::clone(&shared)));
         shared.engine.spawn(sweeper::run(Arc::clone(&shared)));
-        if shared.config.retention != Retention::ALL {
-            shared.engine.spawn(sweeper::trim(Arc::clone(&shared)));
-        }
+        shared.engine.spawn(retention::run(Arc::clone(&shared)));
         #[cfg(feature = "tls")]
         shared.engine.spawn(super::tls::watch(Arc::clone(&shared)));
         for shard in 0..shared.flushes.len() {

@@ -360,6 +360,8 @@ pub enum HandleError {
     NoSuchSession,
     /// There is no such room, or no such event in it, or no longer.
     NoSuchEvent,
+    /// There is no such room, or no longer.
+    NoSuchRoom,
     /// Nobody is known by this name.
     NoSuchPerson,
     /// The alias is taken, or was.
@@ -390,6 +392,7 @@ impl fmt::Display for HandleError {
             Self::NoSuchEvent => {
                 f.write_str("there is no such room, or no such event in it; it may not be kept any more")
             }
+            Self::NoSuchRoom => f.write_str("there is no such room; it may have ended"),
             Self::NoSuchPerson => f.write_str("nobody is known by this name"),
             Self::AliasTaken => f.write_str("the alias is somebody's, or was an account's; choose another one"),
             Self::Password => f.write_str("a password has 8 to 1024 bytes; choose another one"),

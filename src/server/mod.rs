@@ -45,6 +45,7 @@ mod reader;
 mod reading;
 mod registry;
 mod requests;
+mod retention;
 mod rooms;
 mod session;
 mod shared;

@@ -15,7 +15,7 @@ use crate::id::{PrincipalId, RoomId, RoomName, Seq, Timestamp};
 use crate::protocol::Code;
 use crate::protocol::message::{HistoryRule, Person, RoomSettings};
 use crate::room::{Author, Chunk, Diff, Due, Lookup, Members, PresenceLog, Publishers, Tail};
-use crate::store::{Change, MemberRecord, RoomRecord, SettingsRecord};
+use crate::store::{Change, MemberRecord, Retention, RoomRecord, SettingsRecord};
 
 /// However many rooms share the budget, each keeps so many bytes of tail.
 const MIN_TAIL_BYTES: usize = 64 * 1024;
@@ -46,6 +46,8 @@ pub(super) struct State {
     pub(super) presence: PresenceLog,
     pub(super) publishers: Publishers,
     pub(super) house: House,
+    /// How much of it is kept; none: as much as of any room.
+    pub(super) retention: Option<Retention>,
     /// It has ended; its name may be another room's by now.
     ended: bool,
 }
@@ -238,6 +240,7 @@ impl Room {
             presence: PresenceLog::default(),
             publishers: Publishers::default(),
             house: House::default(),
+            retention: None,
             ended: false,
         };
         let (open_history, dirty) = (AtomicBool::new(true), AtomicBool::new(false));

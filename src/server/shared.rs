@@ -19,7 +19,7 @@ use crate::auth::DynAuthenticator;
 use crate::handler::{DynHandler, Interests};
 use crate::id::Timestamp;
 use crate::room::Author;
-use crate::rt::{Gate, TaskGroup};
+use crate::rt::{Gate, Signal, TaskGroup};
 use crate::store::{Change, DynLog, StoreError, StoreErrorKind};
 
 /// A server's state.
@@ -35,6 +35,8 @@ pub(super) struct Shared {
     pub(super) rooms: Rooms,
     pub(super) sessions: Sessions,
     pub(super) commits: CommitQueue,
+    /// Less of a room is to be kept.
+    pub(super) trims: Signal,
     pub(super) flushes: Vec<FlushQueue>,
     /// None if there are no limits.
     pub(super) tolls: Option<Tolls>,

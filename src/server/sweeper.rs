@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::attach;
 use super::conn::{Close, Conn};
 use super::flusher;
-use super::shared::{Clock, Shared};
+use super::shared::Shared;
 use crate::protocol::Code;
 use crate::protocol::message::Ping;
 use crate::rt;
@@ -17,9 +17,6 @@ const LOOKS: u32 = 8;
 
 /// It looks at most so often, and at least so often: the server's clock for log lines and limits is as exact.
 const TICK: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
-
-/// Logs grow slowly beside what they hold: nobody notices a minute.
-const TRIM_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Look after connections, for as long as the server is there.
 pub(super) async fn run(shared: Arc<Shared>) {
@@ -46,18 +43,6 @@ pub(super) async fn run(shared: Arc<Shared>) {
                 rt::yield_now().await;
             }
         }
-    }
-}
-
-/// Drop what is older, or more, than is to be kept, once a minute.
-pub(super) async fn trim(shared: Arc<Shared>) {
-    loop {
-        for room in shared.rooms.all() {
-            if let Err(e) = shared.store.trim(room.id, shared.config.retention, Clock::timestamp()).await {
-                tracing::error!(room = %room.name, "old events can't be dropped: {e}");
-            }
-        }
-        rt::sleep(TRIM_INTERVAL).await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Retention;
 use super::people::{AccountRecord, AuditRecord, BanRecord, CodeRecord, SettingsRecord, StandingRecord};
 use crate::id::{Alias, OutboxId, PrincipalId, RoomId, RoomName, Seq, SessionId, Timestamp};
 use crate::protocol::PrincipalKind;
@@ -13,7 +14,8 @@ use crate::protocol::PrincipalKind;
 pub enum Change {
     /// There is this room, or it is different now.
     PutRoom(RoomRecord),
-    /// A room has ended: it, its log, its members, settings, standings, bans and what is known of outboxes there are gone.
+    /// A room has ended: it, its log, its members, settings, standings, bans, retention and what is known of outboxes
+    /// there are gone.
     DropRoom(RoomId),
     /// There is this session, or it is different now.
     PutSession(SessionRecord),
@@ -78,6 +80,13 @@ pub enum Change {
     PutCode(CodeRecord),
     /// A code was used, or is too old.
     DropCode(TokenHash),
+    /// So much of a room is kept; none: as much as of any room. For whoever calls [`Log::trim`](super::Log::trim).
+    Retain {
+        /// Which room.
+        room: RoomId,
+        /// How much.
+        keep: Option<Retention>,
+    },
     /// Something was done to keep order. See [`Log::audit`](super::Log::audit).
     Audit(AuditRecord),
 }
@@ -163,4 +172,6 @@ pub struct Snapshot {
     pub blocks: Vec<(PrincipalId, PrincipalId)>,
     /// Every code that is still good.
     pub codes: Vec<CodeRecord>,
+    /// How much of which room is kept, where something was said of it.
+    pub retention: Vec<(RoomId, Retention)>,
 }

@@ -8,6 +8,7 @@ mod hostile;
 mod limits;
 mod publishing;
 mod resume;
+mod retention;
 mod rooms;
 mod session;
 mod store;

@@ -1,5 +1,7 @@
 //! People, and how rooms are: rows as records and back.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, Row, params};
 
 use super::error::Sql;
@@ -8,7 +10,8 @@ use crate::id::{Alias, PrincipalId, RoomId, Timestamp};
 use crate::protocol::PrincipalKind;
 use crate::protocol::message::{HistoryRule, Rank, RoomKind, RoomSettings};
 use crate::store::{
-    AccountRecord, AuditRecord, BanRecord, BanTarget, Change, CodeRecord, SettingsRecord, Snapshot, StandingRecord,
+    AccountRecord, AuditRecord, BanRecord, BanTarget, Change, CodeRecord, Retention, SettingsRecord, Snapshot,
+    StandingRecord,
 };
 
 /// Write a change that is about people, or about how a room is.
@@ -83,6 +86,19 @@ pub(super) fn change(conn: &Connection, change: &Change) -> Sql<()> {
             .prepare_cached("INSERT OR REPLACE INTO codes VALUES (?1, ?2, ?3)")?
             .execute(params![code.hash, code.reset.as_ref().map(PrincipalId::as_bytes), code.until.as_millis()]),
         Change::DropCode(hash) => conn.prepare_cached("DELETE FROM codes WHERE hash = ?1")?.execute(params![hash]),
+        Change::Retain { room, keep: None } => {
+            conn.prepare_cached("DELETE FROM retention WHERE room = ?1")?.execute([room.as_bytes()])
+        }
+        Change::Retain { room, keep: Some(keep) } => {
+            let number = |n: Option<u64>| n.map(|n| i64::try_from(n).unwrap_or(i64::MAX));
+            let age = keep.max_age.map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+            conn.prepare_cached("INSERT OR REPLACE INTO retention VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+                room.as_bytes(),
+                age,
+                number(keep.max_events),
+                number(keep.max_bytes),
+            ])
+        }
         Change::Audit(entry) => conn
             .prepare_cached(
                 "INSERT INTO audit (at, by, alias, act, room, whom, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -107,6 +123,7 @@ pub(super) fn drop_room(conn: &Connection, room: RoomId) -> Sql<()> {
         "DELETE FROM settings WHERE room = ?1",
         "DELETE FROM standings WHERE room = ?1",
         "DELETE FROM bans WHERE room = ?1",
+        "DELETE FROM retention WHERE room = ?1",
     ] {
         conn.prepare_cached(delete)?.execute([room.as_bytes()])?;
     }
@@ -184,6 +201,14 @@ pub(super) fn load(conn: &Connection, snapshot: &mut Snapshot) -> Sql<()> {
                 reset: row.get::<_, Option<[u8; 16]>>(1)?.map(PrincipalId::from_bytes),
                 until: Timestamp::from_millis(row.get(2)?),
             })
+        })?
+        .collect::<Sql<_>>()?;
+    snapshot.retention = all("SELECT * FROM retention")?
+        .query_map((), |row| {
+            let number = |i| row.get::<_, Option<i64>>(i).map(|n| n.map(|n| n.unsigned_abs()));
+            let max_age = number(1)?.map(Duration::from_millis);
+            let keep = Retention { max_age, max_events: number(2)?, max_bytes: number(3)? };
+            Ok((RoomId::from_bytes(row.get(0)?), keep))
         })?
         .collect::<Sql<_>>()?;
     Ok(())

@@ -399,22 +399,28 @@ pub async fn records_are_there_when_it_is_opened_again(place: &impl Place) {
         Change::PutMember(member(&ada, &den, 1)),
         Change::PutMember(member(&bob, &lobby, 1)),
         Change::PutMember(member(&bob, &den, 1)),
+        Change::Retain { room: lobby.id, keep: Some(Retention::ALL.max_events(3)) },
+        Change::Retain { room: den.id, keep: Some(Retention::ALL.max_bytes(3)) },
     ];
     let batches = vec![batch(lobby.id, 1, None, &["one", "two"])];
     subject.log().append(Commit { changes, batches, ..at(8) }).await.unwrap();
     subject.step().await;
+    let keep = Retention::ALL.max_events(5).max_bytes(6).max_age(Duration::from_millis(7));
     let renamed = SessionRecord { alias: author(2).alias, ..ada.clone() };
     let changes = vec![
         Change::PutSession(renamed.clone()),
         Change::PutMember(member(&ada, &lobby, 2)),
         Change::DropMember { session: ada.id, room: den.id },
         Change::DropSession(bob.id),
+        Change::Retain { room: lobby.id, keep: Some(keep) },
+        Change::Retain { room: den.id, keep: None },
     ];
     subject.log().append(Commit { changes, ..at(9) }).await.unwrap();
     subject.step().await;
     let snapshot = subject.log().load().await.unwrap();
     assert_eq!(snapshot.sessions, [renamed]);
     assert_eq!(snapshot.members, [member(&ada, &lobby, 2)]);
+    assert_eq!(snapshot.retention, [(lobby.id, keep)]);
     let mut rooms = snapshot.rooms;
     rooms.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
     let extent = Extent { trimmed: Seq::ZERO, head: Seq::new(2), at: Timestamp::from_millis(8) };
@@ -422,7 +428,8 @@ pub async fn records_are_there_when_it_is_opened_again(place: &impl Place) {
     subject.log().append(Commit { changes: vec![Change::DropRoom(lobby.id)], ..at(10) }).await.unwrap();
     subject.step().await;
     let snapshot = subject.log().load().await.unwrap();
-    assert_eq!((snapshot.rooms.len(), snapshot.members.len()), (1, 0), "its members go with it");
+    let left = (snapshot.rooms.len(), snapshot.members.len(), snapshot.retention.len());
+    assert_eq!(left, (1, 0, 0), "its members go with it");
 }
 
 /// For stores that have something to close.
