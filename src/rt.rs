@@ -18,7 +18,10 @@ use futures::io::{AsyncRead, AsyncWrite};
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 
+mod turns;
+
 pub(crate) use async_std::task::{sleep, spawn_blocking, yield_now};
+pub(crate) use turns::{Turn, Turns};
 
 /// Connections that may wait to be accepted. A storm of thousands must not meet SYN drops, each of which costs its
 /// client a second; the kernel caps it at `net.core.somaxconn`.
@@ -178,49 +181,6 @@ impl Gate {
             }
             listener.await;
         }
-    }
-}
-
-/// Lets so many at a time do something; the others wait in the order in which they came.
-#[derive(Debug)]
-#[cfg(feature = "tls")]
-pub(crate) struct Permits {
-    free: AtomicUsize,
-    event: Event,
-}
-
-#[cfg(feature = "tls")]
-impl Permits {
-    pub(crate) fn new(count: usize) -> Self {
-        Self { free: AtomicUsize::new(count), event: Event::new() }
-    }
-
-    /// Wait for one. Cancel safe.
-    pub(crate) async fn acquire(&self) -> Permit<'_> {
-        let take = |n: usize| n.checked_sub(1);
-        loop {
-            if self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_ok() {
-                return Permit(self);
-            }
-            let listener = self.event.listen();
-            if self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_ok() {
-                return Permit(self);
-            }
-            listener.await;
-        }
-    }
-}
-
-/// Given back when dropped.
-#[derive(Debug)]
-#[cfg(feature = "tls")]
-pub(crate) struct Permit<'a>(&'a Permits);
-
-#[cfg(feature = "tls")]
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
-        self.0.free.fetch_add(1, Ordering::AcqRel);
-        self.0.event.notify(1);
     }
 }
 

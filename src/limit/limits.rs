@@ -52,7 +52,7 @@ pub struct Limits {
     pub exempt: Vec<Network>,
     /// How long nothing is read from a session that goes on though it was told to wait. Default: 5 s.
     pub cool_off: Duration,
-    /// So many addresses are told apart, at about 200 bytes each; those beyond count as one. Who is quiet is
+    /// So many addresses are told apart, at about 250 bytes each; those beyond count as one. Who is quiet is
     /// forgotten. Default: 131,072.
     pub max_addresses: usize,
 }

@@ -49,33 +49,39 @@ impl Meter {
     }
 }
 
-/// The meters of all who are there, and of those who were a moment ago.
+impl AsRef<Meter> for Meter {
+    fn as_ref(&self) -> &Meter {
+        self
+    }
+}
+
+/// The meters of all who are there, and of those who were a moment ago; each perhaps with something beside it.
 #[derive(Debug)]
-pub(crate) struct Meters<K> {
+pub(crate) struct Meters<K, M = Meter> {
     max: usize,
-    meters: HashMap<K, Arc<Meter>>,
+    meters: HashMap<K, Arc<M>>,
     /// Looked through for idle ones when there are so many.
     look_at: usize,
     /// For those that there is no room for.
-    others: Arc<Meter>,
+    others: Arc<M>,
 }
 
 /// It isn't worth while to look through fewer.
 const FEW: usize = 1024;
 
-impl<K: Eq + Hash> Meters<K> {
+impl<K: Eq + Hash, M: AsRef<Meter> + Default> Meters<K, M> {
     /// At most `max` meters; whoever comes when there are as many shares one with others.
     pub(crate) fn new(max: usize) -> Self {
         Self { max, meters: HashMap::new(), look_at: FEW.min(max), others: Arc::default() }
     }
 
     /// Whose meter this is, as long as anybody holds it or anything of it is used.
-    pub(crate) fn of(&mut self, who: K, now: u64) -> Arc<Meter> {
+    pub(crate) fn of(&mut self, who: K, now: u64) -> Arc<M> {
         if let Some(meter) = self.meters.get(&who) {
             return Arc::clone(meter);
         }
         if self.meters.len() >= self.look_at {
-            self.meters.retain(|_, meter| Arc::strong_count(meter) > 1 || !meter.is_unused(now));
+            self.meters.retain(|_, meter| Arc::strong_count(meter) > 1 || !(**meter).as_ref().is_unused(now));
             // Half of them new before the next look: each costs its share of two.
             self.look_at = (2 * self.meters.len()).max(FEW).min(self.max);
             if self.meters.len() >= self.max {
@@ -93,7 +99,7 @@ mod tests {
     #[test]
     fn who_is_quiet_is_forgotten_and_who_is_not_is_not() {
         let rate = Rate::per_second(1, 10);
-        let mut meters = Meters::new(2000);
+        let mut meters: Meters<u32> = Meters::new(2000);
         let held = meters.of(0, 1);
         meters.of(1, 1).of(What::Joins).charge(rate, 1, 5);
         (2..1900).for_each(|who| drop(meters.of(who, 1)));
@@ -107,7 +113,7 @@ mod tests {
 
     #[test]
     fn those_that_there_is_no_room_for_share_one_meter() {
-        let mut meters = Meters::new(10);
+        let mut meters: Meters<u32> = Meters::new(10);
         let held: Vec<_> = (0..50).map(|who| meters.of(who, 1)).collect();
         assert_eq!(meters.meters.len(), 10);
         assert!(Arc::ptr_eq(&held[20], &held[49]) && !Arc::ptr_eq(&held[1], &held[2]));

@@ -43,7 +43,10 @@ pub(super) async fn run(shared: &Arc<Shared>, listener: &Listener) {
             None => return,
             Some(Ok((socket, address))) => {
                 backoff = BACKOFF;
+                // In turn with those who were taken and aren't in yet: a storm waits in the kernel.
+                let turn = shared.entering.wait().await;
                 take(shared, socket, address);
+                drop(turn);
                 // Thousands may wait to be taken: those who are here already have their turns in between.
                 rt::yield_now().await;
             }

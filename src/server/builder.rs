@@ -16,7 +16,7 @@ use super::registry::Sessions;
 use super::retention;
 use super::rooms::Rooms;
 use super::session;
-use super::shared::{Clock, Counts, Shared, Stop};
+use super::shared::{Clock, Counts, ENTERING_PARTS, Shared, Stop};
 use super::sweeper;
 use super::toll::Tolls;
 use crate::auth::{Authenticator, DynAuthenticator, password};
@@ -25,7 +25,7 @@ use crate::id::{Alias, PrincipalId, RoomName};
 use crate::limit::Limits;
 use crate::protocol::PrincipalKind;
 use crate::room::Author;
-use crate::rt::{self, Listener, Signal, TaskGroup};
+use crate::rt::{self, Listener, Signal, TaskGroup, Turns};
 use crate::session::handshake::EVENT_OVERHEAD;
 use crate::store::{DynLog, Log, MemoryStore, Retention, StoreError, TokenHash};
 use crate::text;
@@ -385,6 +385,7 @@ impl ServerBuilder {
             trims: Signal::default(),
             flushes: (0..rt::parallelism()).map(|_| FlushQueue::default()).collect(),
             tolls: Tolls::new(self.limits),
+            entering: Turns::share(ENTERING_PARTS),
             clock,
             nobody: Arc::new(nobody),
             counters: Counts::default(),

@@ -56,6 +56,14 @@ pub(super) enum Work {
     History(History),
 }
 
+impl Work {
+    /// Whether somebody comes in by it: into the server, or into a room.
+    pub(super) fn enters(&self) -> bool {
+        let handshake = matches!(self, Self::Guest(_) | Self::Auth(..) | Self::Token(_) | Self::Attach { .. });
+        handshake || matches!(self, Self::Join(..) | Self::Create(_))
+    }
+}
+
 type Run = fn(&mut Reader, &[u8]) -> Result<Flow, DecodeError>;
 
 /// What an attached client may send, besides `Publish`, which the reader takes itself.

@@ -72,6 +72,10 @@ pub(super) async fn run(shared: Arc<Shared>, shard: usize) {
 
 /// Give every member what is new.
 async fn deliver(shared: &Arc<Shared>, room: &Room, flush: &Flush, turn: &mut Turn) {
+    // Who came or went is told when it is due, with others: until then nobody has anything to be sent.
+    if flush.chunks.is_empty() && flush.diff.is_none() {
+        return;
+    }
     let presence = flush.diff.as_ref().map(|diff| encode(room, diff, flush.count)).unwrap_or_default();
     for member in flush.members.iter() {
         if !presence.is_empty() {

@@ -20,7 +20,7 @@ use crate::auth::Exchange;
 use crate::protocol::Code;
 use crate::protocol::frame::{self, Frame, MAX_HANDSHAKE_BODY};
 use crate::protocol::message::{Bye, ErrorReply, Kind};
-use crate::rt;
+use crate::rt::{self, Turn};
 use crate::session::handshake::Handshake;
 use crate::transport::{Socket, stranger};
 
@@ -29,6 +29,9 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// Before a connection is attached it is read in small portions: what a stranger sends ahead is kept.
 const HANDSHAKE_READ_BYTES: usize = 8 * 1024;
+
+/// Of those who stand in line with others from their address, each is read a little: so all of them are.
+const LINE_READ_BYTES: usize = 4 * 1024;
 
 /// How long a connection that was told goodbye may take to read that, at most.
 const LINGER: Duration = Duration::from_secs(60);
@@ -80,7 +83,7 @@ impl Reader {
 
     /// Serve a socket until it ends.
     pub(super) async fn run_socket(mut self) {
-        let conn = Arc::clone(&self.conn);
+        let (shared, conn) = (Arc::clone(&self.shared), Arc::clone(&self.conn));
         let Link::Socket(socket) = &conn.link else { return };
         let _registered = Registered::new(&self.shared, &conn);
         let close = loop {
@@ -97,22 +100,23 @@ impl Reader {
                 Some(Err(e)) => break gone(&e),
                 Some(Ok(())) => {}
             }
-            if self.is_quiet().await {
-                continue;
-            }
-            let max = self.portion();
+            let Some(line) = self.may_read(&conn).await else { continue };
+            let max = if line.is_some() { LINE_READ_BYTES } else { self.portion() };
+            let turn = if self.handshake.is_some() { Some(shared.entering.wait().await) } else { None };
             let flow = BUFFER.with_borrow_mut(|buffer| match socket.try_read(&mut buffer[..max]) {
                 Ok(0) => Some(Flow::Close(cut())),
                 Ok(n) => Some(self.feed(&buffer[..n])),
                 Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => None,
                 Err(e) => Some(Flow::Close(gone(&e))),
             });
+            drop((turn, line));
             let Some(flow) = flow else { continue };
             if let Some(close) = self.follow(flow).await {
                 break close;
             }
         };
-        Box::pin(self.end(close, socket)).await;
+        // When many go at once, they take turns like those who come.
+        shared.entering.pace(Box::pin(self.end(close, socket)).as_mut()).await;
     }
 
     /// Serve an application's stream until it ends; its writer runs beside.
@@ -124,7 +128,7 @@ impl Reader {
             if let Some(close) = self.before_read().await {
                 break close;
             }
-            if self.is_quiet().await {
+            if self.may_read(&conn).await.is_none() {
                 continue;
             }
             let read = rt::race(async { Some(stream.read(&mut buffer).await) }, async {
@@ -173,13 +177,30 @@ impl Reader {
         }
     }
 
-    /// Whether nothing was to be read just now, for it was too much; then that time, or a part of it, is over.
-    async fn is_quiet(&self) -> bool {
-        let Some(pause) = toll::quiet(&self.shared, &self.conn) else { return false };
-        self.conn.pulse.paused.store(true, Ordering::Relaxed);
-        rt::race(rt::sleep(pause), self.conn.wake.wait()).await;
-        self.conn.pulse.heard.store(self.shared.clock.now(), Ordering::Relaxed);
-        true
+    /// Wait until as little was sent as may be. None if everything has to be looked at again; the turn in which it is
+    /// read, if others from its address wait for theirs.
+    async fn may_read<'c>(&self, conn: &'c Conn) -> Option<Option<Turn<'c>>> {
+        let pause = toll::quiet(&self.shared, conn);
+        if pause.is_none() && !toll::has_to_queue(&self.shared, conn) {
+            return Some(None);
+        }
+        conn.pulse.paused.store(true, Ordering::Relaxed);
+        let waiting = async {
+            match pause {
+                Some(pause) => {
+                    rt::sleep(pause).await;
+                    None
+                }
+                None => Some(toll::line(&self.shared, conn).await),
+            }
+        };
+        let turn = rt::race(waiting, async {
+            conn.wake.wait().await;
+            None
+        })
+        .await;
+        conn.pulse.heard.store(self.shared.clock.now(), Ordering::Relaxed);
+        turn
     }
 
     fn portion(&self) -> usize {
@@ -283,7 +304,11 @@ impl Reader {
                 }
                 Flow::Close(close) => return Some(close),
                 Flow::Work(work) => {
-                    if let Err(close) = Box::pin(dispatch::work(self, work)).await {
+                    let (shared, enters) = (Arc::clone(&self.shared), work.enters());
+                    let mut work = Box::pin(dispatch::work(self, work));
+                    let done = if enters { shared.entering.pace(work.as_mut()).await } else { work.as_mut().await };
+                    drop(work);
+                    if let Err(close) = done {
                         return Some(close);
                     }
                     if let Some(close) = self.conn.close_requested() {

@@ -381,7 +381,9 @@ impl Room {
             Due::Now => now,
             Due::At(at) => at,
         });
-        Flush { chunks, diff, members: state.members.list(|member| !member.is_gone()), count, due }
+        let told = !chunks.is_empty() || diff.is_some();
+        let members = if told { state.members.list(|member| !member.is_gone()) } else { Arc::default() };
+        Flush { chunks, diff, members, count, due }
     }
 
     /// A page of members, in the order of their ids.

@@ -19,8 +19,11 @@ use crate::auth::DynAuthenticator;
 use crate::handler::{DynHandler, Interests};
 use crate::id::Timestamp;
 use crate::room::Author;
-use crate::rt::{Gate, Signal, TaskGroup};
+use crate::rt::{Gate, Signal, TaskGroup, Turns};
 use crate::store::{Change, DynLog, StoreError, StoreErrorKind};
+
+/// Who comes and goes gets this part of the server's time, one in so many, when there are many of them and there is much else to do.
+pub(super) const ENTERING_PARTS: u32 = 4;
 
 /// A server's state.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub(super) struct Shared {
     pub(super) flushes: Vec<FlushQueue>,
     /// None if there are no limits.
     pub(super) tolls: Option<Tolls>,
+    /// Connections that are taken, handshakes, joins, and ends: what a storm of people consists of takes turns.
+    pub(super) entering: Turns,
     pub(super) clock: Clock,
     pub(super) counters: Counts,
     /// Connections and writers: what a shutdown waits for.

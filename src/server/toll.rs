@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -16,6 +16,7 @@ use super::shared::Shared;
 use crate::id::PrincipalId;
 use crate::limit::{Full, Limits, Meter, Meters, Prefix, Rates, Sentence, What};
 use crate::protocol::{Code, PrincipalKind};
+use crate::rt::{self, Turn, Turns};
 
 /// Milliseconds after which somebody who was parted with may come back.
 const RETURN_MS: u32 = 30_000;
@@ -30,15 +31,50 @@ pub(super) const TEXT: &str = "that is more than one may do in so short a time; 
 #[derive(Debug)]
 pub(super) struct Tolls {
     limits: Limits,
-    addresses: Mutex<Meters<Prefix>>,
+    addresses: Mutex<Meters<Prefix, Address>>,
     accounts: Mutex<Meters<PrincipalId>>,
+}
+
+/// So many connections from one address are read whenever there is something to read; those of an address with more take
+/// turns, so that however many they are, they are in the others' way like a few.
+const MANY: usize = 32;
+
+/// Those who take turns get this part of the server's time, one in so many, when they want it and there is much else to do.
+const LINE_PARTS: u32 = 2;
+
+/// What all sessions from an address have used, and who of them is read from next.
+#[derive(Debug)]
+struct Address {
+    meter: Meter,
+    connections: AtomicUsize,
+    /// When too much was sent, one sleeps until something may be read; the others stand behind it and need no waking.
+    line: Turns,
+}
+
+impl Default for Address {
+    fn default() -> Self {
+        let (meter, connections) = (Meter::default(), AtomicUsize::new(0));
+        Self { meter, connections, line: Turns::share(LINE_PARTS) }
+    }
+}
+
+impl AsRef<Meter> for Address {
+    fn as_ref(&self) -> &Meter {
+        &self.meter
+    }
 }
 
 /// What counts for a connection, besides its session's own meter.
 #[derive(Debug)]
 pub(super) struct Toll {
     account: Option<Arc<Meter>>,
-    address: Option<Arc<Meter>>,
+    address: Option<Arc<Address>>,
+}
+
+impl Drop for Toll {
+    fn drop(&mut self) {
+        self.address.iter().for_each(|address| drop(address.connections.fetch_sub(1, Ordering::Relaxed)));
+    }
 }
 
 impl Tolls {
@@ -54,8 +90,8 @@ impl Tolls {
 pub(super) fn arrive(shared: &Shared, address: IpAddr) -> Result<(), Full> {
     let Some(tolls) = shared.tolls.as_ref().filter(|tolls| !tolls.limits.is_exempt(address)) else { return Ok(()) };
     let now = shared.clock.nanos();
-    let meter = tolls.addresses.lock().of(address.into(), now);
-    if meter.of(What::Connections).take(tolls.limits.connections, now) { Ok(()) } else { Err(Full::Fast) }
+    let address = tolls.addresses.lock().of(address.into(), now);
+    if address.meter.of(What::Connections).take(tolls.limits.connections, now) { Ok(()) } else { Err(Full::Fast) }
 }
 
 /// A session has a connection: find what counts for it.
@@ -70,6 +106,7 @@ pub(super) fn attach(shared: &Shared, conn: &Conn, session: &Session) {
     // A guest has one session only.
     let author = &session.author;
     let account = (author.kind == PrincipalKind::Account).then(|| tolls.accounts.lock().of(author.principal, now));
+    address.iter().for_each(|address| drop(address.connections.fetch_add(1, Ordering::Relaxed)));
     let _ = conn.toll.set(Toll { account, address });
 }
 
@@ -93,7 +130,7 @@ impl<'a> Counted<'a> {
     fn meters(&self) -> impl Iterator<Item = (&'a Rates, &'a Meter)> {
         let (limits, toll) = (self.limits, self.toll);
         let account = toll.account.as_deref().map(|meter| (&limits.account, meter));
-        let address = toll.address.as_deref().map(|meter| (&limits.address, meter));
+        let address = toll.address.as_deref().map(|address| (&limits.address, &address.meter));
         [Some((&limits.session, &self.session.meter)), account, address].into_iter().flatten()
     }
 
@@ -190,12 +227,36 @@ pub(super) fn frames(shared: &Shared, conn: &Conn, n: u64) {
     }
 }
 
-/// How long nothing is to be read, if so.
+/// How long nothing is to be read because of what this session or this account did, if so.
 pub(super) fn quiet(shared: &Shared, conn: &Conn) -> Option<Duration> {
     let counted = Counted::new(shared, conn)?;
     let told = conn.quiet_until.load(Ordering::Relaxed).saturating_sub(counted.now);
-    // Many may wait for the same address: whoever comes first reads, the others look again.
-    let owed = if counted.left(What::Frames) == 0 { counted.wait(What::Frames, 1) } else { 0 };
-    let wait = told.max(owed);
+    let own = counted.meters().filter(|(rates, _)| !std::ptr::eq(*rates, &counted.limits.address));
+    let owed = own.map(|(rates, meter)| meter.of(What::Frames).wait(rates.frames, counted.now, 1)).max();
+    let wait = told.max(owed.unwrap_or(0));
     (wait > 0).then(|| Duration::from_nanos(wait))
+}
+
+/// Whether it is read [in line](line) with the others from its address: they are many, or have sent as much as they may.
+pub(super) fn has_to_queue(shared: &Shared, conn: &Conn) -> bool {
+    let (Some(tolls), Some(address)) = (&shared.tolls, conn.toll.get().and_then(|toll| toll.address.as_ref())) else {
+        return false;
+    };
+    let left = address.meter.of(What::Frames).left(tolls.limits.address.frames, shared.clock.nanos());
+    left == 0 || address.connections.load(Ordering::Relaxed) > MANY || address.line.are_taken()
+}
+
+/// Wait until it may be read from: once its address may send again, and those who came first have been read from. It
+/// is to be read while the turn is held. Cancel safe.
+pub(super) async fn line<'c>(shared: &Shared, conn: &'c Conn) -> Option<Turn<'c>> {
+    let address = conn.toll.get()?.address.as_ref()?;
+    let turn = address.line.wait().await;
+    let rate = shared.tolls.as_ref()?.limits.address.frames;
+    loop {
+        let wait = address.meter.of(What::Frames).wait(rate, shared.clock.nanos(), 1);
+        if wait == 0 {
+            return Some(turn);
+        }
+        rt::sleep(Duration::from_nanos(wait)).await;
+    }
 }

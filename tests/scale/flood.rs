@@ -38,6 +38,12 @@ fn elsewhere(addr: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// Floods come from elsewhere: here they have what the server and the people leave of this machine.
+fn step_back() {
+    // Of this thread, for that is what the kernel takes a process for.
+    rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19).unwrap();
+}
+
 /// A session that joins a room, all of it sent at once.
 fn greeting(alias: &str, room: &str) -> Vec<u8> {
     let mut bytes = to_frame(&hello());
@@ -200,7 +206,12 @@ fn fifty_people_notice_nothing_of_one_who_floods_of_five_hundred_and_of_two_thou
             ("two thousand that join", two_thousand_join),
         ];
         for (part, (_, flood)) in floods.iter().enumerate() {
-            flood(addr, &|| people.begin(part + 2));
+            let (people, flood) = (&people, *flood);
+            let flooding = scope.spawn(move || {
+                step_back();
+                flood(addr, &|| people.begin(part + 2));
+            });
+            flooding.join().unwrap();
             // What is said afterwards isn't measured.
             people.begin(0);
             std::thread::sleep(EVERY);

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::server::Identity;
 use super::socket::TlsSocket;
-use crate::rt::{self, Permits, Signal};
+use crate::rt::{self, Signal, Turns};
 use crate::transport::stranger::{self, Stranger};
 
 /// What is read of a client at once before its handshake is done, in bytes: a `ClientHello` with room to spare.
@@ -28,7 +28,7 @@ const HANDSHAKE_RECORD: u8 = 0x16;
 #[derive(Debug)]
 pub(crate) struct Handshakes {
     identity: Identity,
-    computing: Permits,
+    computing: Turns,
     parallel: u32,
     /// How many wait for it, and what one takes, in nanoseconds.
     queued: AtomicUsize,
@@ -58,7 +58,7 @@ impl Handshakes {
     pub(crate) fn new(identity: Identity, unfinished: usize, limit: Duration) -> Self {
         // Half of the processors: the others' work always finds one.
         let parallel = (rt::parallelism() / 2).max(1);
-        let (computing, parallel) = (Permits::new(parallel), parallel as u32);
+        let (computing, parallel) = (Turns::new(parallel), parallel as u32);
         let (queued, cost) = (AtomicUsize::new(0), AtomicU64::new(0));
         Self {
             identity,
@@ -100,7 +100,7 @@ impl Handshakes {
         loop {
             let received = {
                 let _turn = self.turn()?;
-                let _permit = self.computing.acquire().await;
+                let _computing = self.computing.wait().await;
                 let begun = Instant::now();
                 let received = engine.receive(&mut head, &mut plain, &mut cipher);
                 self.took(begun.elapsed());
