@@ -77,6 +77,7 @@ fn attack(mut stream: TcpStream) {
                         presence: 1,
                         count: 1,
                         latest: None,
+                        read: None,
                     }));
                     say.extend(to_frame(&deliver(10, vec![event(EventKind::TEXT), event(EventKind(99))])));
                     let (joined, left) = (vec![person(2)], vec![person(3)]);

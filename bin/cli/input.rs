@@ -54,7 +54,7 @@ pub(crate) enum Action {
 pub(crate) const HELP: &str = "\
 /join ROOM     join a room and talk there
 /room ROOM     talk in another room that you are in
-/rooms         the rooms that you are in
+/rooms         the rooms that you are in; /list shows all that there are
 /leave [ROOM]  leave a room
 /who           who is in this room
 /history [N]   the last N messages of this room (20)

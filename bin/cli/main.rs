@@ -1,6 +1,7 @@
 //! `chatnet`: the library's client as a terminal program.
 
 mod args;
+mod export;
 mod input;
 mod outbox;
 mod output;

@@ -183,7 +183,7 @@ impl Output {
 }
 
 /// RFC 3339, in UTC, to the millisecond.
-fn rfc3339(at: Timestamp) -> String {
+pub(crate) fn rfc3339(at: Timestamp) -> String {
     let at = jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     format!("{at:.3}")
 }
@@ -281,6 +281,13 @@ fn to_json(event: &Event, id: Option<Value>) -> Option<Value> {
             "event": "gap", "room": room.as_str(), "from": from.get(), "to": to.get(), "reason": gap(*reason),
         }),
         Event::Overloaded { room } => json!({"event": "overloaded", "room": room.as_str()}),
+        Event::Typing { room, who, typing } => {
+            json!({"event": "typing", "room": room.as_str(), "alias": who.alias, "typing": typing})
+        }
+        Event::Read { room, seq, unread } => {
+            json!({"event": "read", "room": room.as_str(), "seq": seq.get(), "unread": unread})
+        }
+        Event::Renamed { alias } => json!({"event": "alias", "alias": alias.as_str()}),
         Event::Notice { text, at } => json!({"event": "notice", "text": text, "at": rfc3339(*at)}),
         Event::ServerError { code, text } => json!({"event": "error", "code": code.name(), "message": text}),
         _ => return None,
@@ -357,6 +364,7 @@ fn note(event: &Event) -> Option<String> {
         Event::Resumed { replayed } => format!("* connected again; {replayed} messages were said meanwhile"),
         Event::SessionLost { text, .. } => format!("* back too late, as somebody new: {}", line(text)),
         Event::Overloaded { room } => format!("! messages in {} come faster than they are shown", line(room.as_str())),
+        Event::Renamed { alias } => format!("* you are called {} now", line(alias.as_str())),
         Event::Notice { text, .. } => format!("* server: {}", marked(&display_text(text))),
         Event::ServerError { text, .. } => format!("! {}", line(text)),
         _ => return None,
@@ -364,7 +372,7 @@ fn note(event: &Event) -> Option<String> {
 }
 
 /// A change's name for scripts.
-fn word(kind: EventKind) -> &'static str {
+pub(crate) fn word(kind: EventKind) -> &'static str {
     match kind {
         EventKind::TOPIC => "topic",
         EventKind::KICK => "kick",
@@ -377,6 +385,7 @@ fn word(kind: EventKind) -> &'static str {
         EventKind::SETTINGS => "settings",
         EventKind::MEMBERSHIP => "membership",
         EventKind::DELETION => "deletion",
+        EventKind::ALIAS => "alias",
         _ => "other",
     }
 }
@@ -400,6 +409,10 @@ fn changed(c: &RoomChanged) -> String {
             Some(2) => format!("* {by} makes {whom} a moderator of {room}"),
             _ => format!("* {by} makes {whom} a plain member of {room}"),
         },
+        EventKind::ALIAS => {
+            let alias = c.change.text.as_deref().unwrap_or("otherwise");
+            format!("* {by} is called {} now in {room}", display_line(alias))
+        }
         EventKind::SETTINGS => format!("* {by} changed how {room} is"),
         EventKind::MEMBERSHIP if c.change.value == Some(1) => format!("* {by} is a member of {room} now"),
         EventKind::MEMBERSHIP => format!("* {by} is no member of {room} any more"),

@@ -1,5 +1,7 @@
 //! Commands about people and rooms.
 
+use std::time::Duration;
+
 use chatnet::protocol::message::{Rank, RoomKind, RoomSettings};
 use chatnet::{Client, RequestError, Room, Seq};
 
@@ -10,10 +12,10 @@ pub(crate) enum Ask {
     Create(String, RoomKind),
     Invite(String),
     Kick(String, String),
-    Ban(String, String),
+    Ban(String, Option<Duration>, String),
     Unban(String),
     Bans,
-    Mute(String, String),
+    Mute(String, Option<Duration>, String),
     Unmute(String),
     Rank(String, Rank),
     Delete(u64),
@@ -21,32 +23,41 @@ pub(crate) enum Ask {
     Whois(String),
     Away(Option<String>),
     Block(String, bool),
+    Blocks,
+    Nick(String),
+    Export(String),
     Sessions,
     EndSession(String),
     Audit,
 }
 
 pub(crate) const HELP: &str = "\
-/list             the rooms that there are
+/list             the rooms that there are, whether you are in them or not
 /create ROOM [public|invite|password|hidden]
                   make a room, and own it
 /topic TEXT       say what this room is about
 /invite WHO       let somebody into this room
 /kick WHO [WHY]   put somebody out of this room
-/ban WHO [WHY]    keep somebody out: an alias, a mask (spam*), an address (203.0.113.0/24)
+/ban WHO [FOR] [WHY]
+                  keep somebody out: an alias, a mask (spam*), an address (203.0.113.0/24);
+                  FOR is a time: 10m, 2h, 7d; without one, until /unban
 /unban WHO        let them in again
 /bans             who is banned here
-/mute WHO [WHY]   keep somebody from talking here
+/mute WHO [FOR] [WHY]
+                  keep somebody from talking here; FOR as with /ban
 /unmute WHO       let them talk again
 /op WHO           make somebody a moderator; /deop WHO takes it back
 /give WHO         give this room away
 /delete NUMBER    remove a message
 /msg WHO TEXT     say something to somebody alone
 /block WHO        take nothing from somebody any more; /unblock WHO takes it back
+/blocks           whom you have blocked
 /whois WHO        what is known of somebody
 /away [TEXT]      be away; without a text, be back
+/nick ALIAS       be called otherwise
 /register [ALIAS] make an account; /login ALIAS be it
 /password         another password for your account
+/export FILE      write what the server keeps of you to a new file, as JSON, one object a line
 /sessions         your sessions; /revoke SESSION ends one
 /audit            what was done to keep order; for admins";
 
@@ -63,12 +74,26 @@ pub(crate) fn parse(name: &str, rest: &str) -> Option<Result<Ask, String>> {
         "" => Err(format!("/{name} needs a name: /{name} WHO [WHY]")),
         _ => Ok(ask(who.clone(), why.clone())),
     };
+    // WHO [FOR] [WHY]
+    let timed = |ask: fn(String, Option<Duration>, String) -> Ask| match who.as_str() {
+        "" => Err(format!("/{name} needs a name: /{name} WHO [FOR] [WHY]")),
+        _ => {
+            let (first, rest) = why.split_once(char::is_whitespace).unwrap_or((&why, ""));
+            let time = duration(first);
+            let why = if time.is_some() { rest.trim() } else { &why };
+            Ok(ask(who.clone(), time, why.to_owned()))
+        }
+    };
     let none = |ask: Ask| if rest.is_empty() { Ok(ask) } else { Err(format!("/{name} takes nothing behind it")) };
     Some(match name {
         "list" => none(Ask::List),
         "bans" => none(Ask::Bans),
         "sessions" => none(Ask::Sessions),
         "audit" => none(Ask::Audit),
+        "blocks" => none(Ask::Blocks),
+        "nick" => one(Ask::Nick),
+        "export" if rest.is_empty() => Err("/export needs a file: /export FILE".to_owned()),
+        "export" => Ok(Ask::Export(rest.to_owned())),
         "topic" => Ok(Ask::Topic(rest.to_owned())),
         "away" => Ok(Ask::Away((!rest.is_empty()).then(|| rest.to_owned()))),
         "invite" => one(Ask::Invite),
@@ -82,8 +107,8 @@ pub(crate) fn parse(name: &str, rest: &str) -> Option<Result<Ask, String>> {
         "unblock" => one(|who| Ask::Block(who, false)),
         "revoke" => one(Ask::EndSession),
         "kick" => two(Ask::Kick),
-        "ban" => two(Ask::Ban),
-        "mute" => two(Ask::Mute),
+        "ban" => timed(Ask::Ban),
+        "mute" => timed(Ask::Mute),
         "delete" => rest.parse().map(Ask::Delete).map_err(|_| "/delete needs a message's number".to_owned()),
         "create" => match (who.as_str(), why.as_str()) {
             ("", _) => Err("/create needs a room: /create ROOM [public|invite|password|hidden]".to_owned()),
@@ -97,6 +122,25 @@ pub(crate) fn parse(name: &str, rest: &str) -> Option<Result<Ask, String>> {
     })
 }
 
+/// A time as people write it: `90s`, `10m`, `2h`, `7d`, `2w`. None if it is none.
+fn duration(word: &str) -> Option<Duration> {
+    let (at, unit) = word.char_indices().last()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        'w' => 604_800,
+        _ => return None,
+    };
+    let digits = &word[..at];
+    if !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    Some(Duration::from_secs(count.checked_mul(seconds)?)).filter(|duration| !duration.is_zero())
+}
+
 /// Do it; what to show.
 pub(crate) async fn run(client: &Client, room: Option<&Room>, ask: Ask) -> Result<String, String> {
     let failed = |e: RequestError| e.to_string();
@@ -106,9 +150,9 @@ pub(crate) async fn run(client: &Client, room: Option<&Room>, ask: Ask) -> Resul
         Ask::Topic(text) => here()?.set_topic(&text).await.map_err(failed)?,
         Ask::Invite(who) => here()?.invite(who.as_str()).await.map_err(failed)?,
         Ask::Kick(who, why) => here()?.kick(who.as_str(), &why).await.map_err(failed)?,
-        Ask::Ban(who, why) => here()?.ban(who.as_str(), &why, None).await.map_err(failed)?,
+        Ask::Ban(who, time, why) => here()?.ban(who.as_str(), &why, time).await.map_err(failed)?,
         Ask::Unban(who) => here()?.unban(who.as_str()).await.map_err(failed)?,
-        Ask::Mute(who, why) => here()?.mute(who.as_str(), &why, None).await.map_err(failed)?,
+        Ask::Mute(who, time, why) => here()?.mute(who.as_str(), &why, time).await.map_err(failed)?,
         Ask::Unmute(who) => here()?.unmute(who.as_str()).await.map_err(failed)?,
         Ask::Rank(who, rank) => here()?.set_rank(who.as_str(), rank).await.map_err(failed)?,
         Ask::Delete(seq) => here()?.delete_message(Seq::new(seq)).await.map_err(failed)?,
@@ -130,6 +174,26 @@ pub(crate) async fn run(client: &Client, room: Option<&Room>, ask: Ask) -> Resul
             client.block(who.as_str(), blocked).await.map_err(failed)?;
             return done(if blocked { "* blocked" } else { "* not blocked any more" });
         }
+        Ask::Blocks => {
+            let (mut all, mut after) = (Vec::new(), None);
+            loop {
+                let (page, more) = client.blocked(after).await.map_err(failed)?;
+                after = page.last().map(|who| who.principal);
+                all.extend(page);
+                if !more || after.is_none() {
+                    break;
+                }
+            }
+            let line = |who: &chatnet::Author| match who.alias.as_str() {
+                "" => format!("* somebody who is gone ({})", who.principal),
+                alias => format!("* {alias}"),
+            };
+            return if all.is_empty() { done("* you have blocked nobody") } else { Ok(lines(all.iter().map(line))) };
+        }
+        Ask::Nick(alias) => {
+            client.change_alias(&alias).await.map_err(failed)?;
+        }
+        Ask::Export(path) => return crate::export::run(client, &path).await,
         Ask::Sessions => {
             let line = |s: &chatnet::OwnSession| {
                 let mark = if s.current { " (this one)" } else { "" };
@@ -208,11 +272,30 @@ mod tests {
     #[test]
     fn a_command_takes_what_it_needs_and_nothing_else() {
         assert_eq!(parse("kick", "bob too loud"), Some(Ok(Ask::Kick("bob".into(), "too loud".into()))));
+        let ban = |time, why: &str| Some(Ok(Ask::Ban("bob".into(), time, why.into())));
+        assert_eq!(parse("ban", "bob 10m too loud"), ban(Some(Duration::from_secs(600)), "too loud"));
+        assert_eq!(parse("ban", "bob 7d"), ban(Some(Duration::from_secs(604_800)), ""));
+        assert_eq!(parse("ban", "bob 3 times too loud"), ban(None, "3 times too loud"));
+        assert_eq!(parse("ban", "bob"), ban(None, ""));
+        assert_eq!(
+            parse("mute", "bob 2h"),
+            Some(Ok(Ask::Mute("bob".into(), Some(Duration::from_secs(7200)), "".into())))
+        );
+        assert_eq!(parse("nick", "Ada L"), Some(Ok(Ask::Nick("Ada L".into()))));
         assert_eq!(parse("whois", "Ada L"), Some(Ok(Ask::Whois("Ada L".into()))));
         assert_eq!(parse("create", "den invite"), Some(Ok(Ask::Create("den".into(), RoomKind::InviteOnly))));
         assert!(matches!(parse("kick", ""), Some(Err(why)) if why.contains("/kick WHO")));
         assert!(matches!(parse("delete", "x"), Some(Err(_))));
         assert!(matches!(parse("bans", "x"), Some(Err(_))));
         assert_eq!(parse("nope", ""), None);
+    }
+
+    #[test]
+    fn a_time_is_a_number_and_a_unit() {
+        assert_eq!(duration("90s"), Some(Duration::from_secs(90)));
+        assert_eq!(duration("2w"), Some(Duration::from_secs(1_209_600)));
+        for none in ["", "m", "10", "1.5h", "-1h", "0m", "10 m", "ten", "10ü", "99999999999999999999d", "+1d"] {
+            assert_eq!(duration(none), None, "{none}");
+        }
     }
 }

@@ -49,6 +49,7 @@ messages! {
     ChangePassword Done ListSessions SessionsPage EndSession DeleteAccount
     ListRooms RoomsPage CreateRoom JoinWith Moderate ListBans BansPage Direct Block Whois Profile Away ListAudit AuditPage
     History HistoryEnd Search SearchPage Presence Members MembersPage Notice
+    Typing Types Read ChangeAlias Renamed ListOwnEvents OwnEventsPage ListMemberships MembershipsPage ListBlocks BlocksPage
 }
 
 fn same_again<M: Message + PartialEq>(body: &[u8]) {

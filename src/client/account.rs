@@ -3,10 +3,10 @@
 use super::Client;
 use super::error::RequestError;
 use super::requests::decode;
-use crate::id::SessionId;
+use crate::id::{Alias, SessionId};
 use crate::protocol::message::{
-    Auth, ChangePassword, Credentials, DeleteAccount, Done, EndSession, ListSessions, Secret, SessionEntry,
-    SessionsPage,
+    Auth, ChangeAlias, ChangePassword, Credentials, DeleteAccount, Done, EndSession, ListSessions, Renamed, Secret,
+    SessionEntry, SessionsPage,
 };
 use crate::protocol::to_frame;
 
@@ -98,6 +98,20 @@ impl Client {
         // What is said when the session is lost.
         self.inner.link.lock().settings.login = Login::Password(given);
         Ok(())
+    }
+
+    /// Be called otherwise, on all devices and in all rooms, which are told. An account logs in by the new alias from then
+    /// on. Returns the alias as the server took it. A direct keeps its name here until this client connects anew.
+    ///
+    /// # Errors
+    ///
+    /// The alias breaks the rules, or is in use, or looks like one that is; one is muted somewhere; the server doesn't
+    /// let people change it so often; the application refuses; or the connection has ended.
+    pub async fn change_alias(&self, alias: &str) -> Result<Alias, RequestError> {
+        let alias = alias.to_owned();
+        let make = move |request, _| to_frame(&ChangeAlias { request, alias: alias.clone() });
+        let renamed: Renamed = decode(self.once(None, make).await?)?;
+        Ok(Alias::parse(&renamed.alias).unwrap_or_else(|_| self.alias()))
     }
 
     /// Delete this account: it leaves its rooms, its sessions end, its alias stays reserved.

@@ -47,6 +47,7 @@ impl Default for ClientBuilder {
             outbox_bytes: 1 << 20,
             event_bytes: 4 << 20,
             history_on_join: 0,
+            mark_by_hand: false,
             cursors: Vec::new(),
         };
         let (connect_timeout, reconnect, outbox_file) = (Duration::from_secs(10), Reconnect::default(), None);
@@ -157,6 +158,16 @@ impl ClientBuilder {
     /// behind them, each once. Costs a round trip before the first live event. Default: none.
     pub fn history_on_join(mut self, events: u32) -> Self {
         self.settings.history_on_join = events;
+        self
+    }
+
+    /// What is read is what the application marks by [`Room::mark_read`](crate::Room::mark_read): for a program that shows
+    /// one of several rooms at a time. Default: no; what the application has taken is read.
+    ///
+    /// A session of an account begins with what is unread, as [`Source::Replay`](crate::Source::Replay), as far as the
+    /// server replays.
+    pub fn mark_read_by_hand(mut self, by_hand: bool) -> Self {
+        self.settings.mark_by_hand = by_hand;
         self
     }
 

@@ -97,6 +97,7 @@ impl State {
     /// Time has passed. Returns when to be called again.
     pub(super) fn tick(&mut self, now: Instant) -> Instant {
         let heartbeat = self.heartbeat();
+        self.forget_typists(now);
         if self.conn.attached {
             let silent = now.saturating_duration_since(self.conn.heard) >= heartbeat * MISSED as u32;
             if silent || self.conn.probe.is_some_and(|until| now >= until) {
@@ -107,6 +108,7 @@ impl State {
             }
             self.progress(now, false);
             self.rejoin_due(now);
+            self.keep_pace(now);
             // A server that says nothing of a room is not waited for for ever.
             if self.conn.untold && now.saturating_duration_since(self.conn.began) >= heartbeat {
                 self.stop_waiting_for_rooms();
@@ -120,6 +122,7 @@ impl State {
         let look = if self.conn.attached { heartbeat / 8 } else { Duration::ZERO };
         let next = now + look.clamp(Duration::from_millis(10), PROGRESS);
         // What is due already is sent by the writer, who needs a turn for it.
-        self.outbox.due().map_or(next, |due| due.clamp(now + Duration::from_millis(1), next))
+        let due = [self.outbox.due(), self.pacing.due().filter(|_| self.conn.attached)].into_iter().flatten().min();
+        due.map_or(next, |due| due.clamp(now + Duration::from_millis(1), next))
     }
 }

@@ -7,7 +7,7 @@ use super::event::{CloseReason, Event};
 use super::history::{self, Reader};
 use super::requests::Waiting;
 use super::state::State;
-use super::{opening, publishing, reading, requests, rooms};
+use super::{opening, publishing, reading, reads, requests, rooms};
 use crate::id::Timestamp;
 use crate::protocol::frame::{Class, FLAG_REQUIRED, Frame, HEADER_LEN};
 use crate::protocol::message::{Bye, Challenge, Credit, ErrorReply, Kind, MembersPage, Notice, Ping, Pong};
@@ -35,6 +35,12 @@ const TABLE: &[(Kind, Run)] = &[
     (Kind::BansPage, |state, body, _| requests::answered(state, Kind::BansPage, body)),
     (Kind::Profile, |state, body, _| requests::answered(state, Kind::Profile, body)),
     (Kind::AuditPage, |state, body, _| requests::answered(state, Kind::AuditPage, body)),
+    (Kind::MembershipsPage, |state, body, _| requests::answered(state, Kind::MembershipsPage, body)),
+    (Kind::BlocksPage, |state, body, _| requests::answered(state, Kind::BlocksPage, body)),
+    (Kind::OwnEventsPage, |state, body, _| requests::answered(state, Kind::OwnEventsPage, body)),
+    (Kind::Types, reads::types),
+    (Kind::Read, reads::read),
+    (Kind::Renamed, opening::renamed),
     (Kind::ErrorReply, error),
     (Kind::Bye, bye),
     (Kind::Welcome, opening::welcome),
@@ -99,6 +105,15 @@ fn refused(state: &mut State, error: ErrorReply, now: Instant) {
     let ErrorReply { code, text, request, retry_after_ms, suggestion, .. } = error;
     let Some(request) = request else { return state.events.push_lossy(Event::ServerError { code, text }) };
     state.bulk_answered(request);
+    // What would have worked is worth knowing, whoever asked.
+    let text = suggestion.as_ref().map_or(text.clone(), |free| format!("{text} ({free} is free)"));
+    match (state.waiting.remove(&request), retry_after_ms) {
+        (Some(waiting), Some(ms)) if code == Code::RATE_LIMITED && waiting.keeps_pace() => {
+            return state.too_fast(request, waiting, ms, now);
+        }
+        (Some(waiting), _) => drop(state.waiting.insert(request, waiting)),
+        (None, _) => {}
+    }
     match state.waiting.remove(&request) {
         Some(Waiting::First { .. }) => {
             let refused = CloseReason::Bye { code, text: text.clone(), retry_after_ms };

@@ -144,6 +144,31 @@ pub enum Event {
         /// The room whose events wait on the server.
         room: RoomName,
     },
+    /// Somebody is writing something, or no longer. At most a hint: it may be missing, and ends by itself.
+    Typing {
+        /// Where.
+        room: RoomName,
+        /// Who.
+        who: Author,
+        /// Whether they are.
+        typing: bool,
+    },
+    /// Another device of this account has read so far.
+    Read {
+        /// Where.
+        room: RoomName,
+        /// The last event that was read.
+        seq: Seq,
+        /// How many messages are unread behind it.
+        unread: u64,
+    },
+    /// This client's person is called so from here on: by [`Client::change_alias`](crate::Client::change_alias), here or
+    /// on another device. In the rooms it is told as [`RoomChanged`](Self::RoomChanged) of
+    /// [`EventKind::ALIAS`](crate::EventKind::ALIAS); so it is of others.
+    Renamed {
+        /// The alias.
+        alias: Alias,
+    },
     /// The server's operator, to everybody who is connected.
     Notice {
         /// What.

@@ -11,7 +11,7 @@ use futures::channel::oneshot;
 use super::error::ConnectError;
 use super::link::Link;
 use super::opening::Token;
-use super::rooms::{Flow, RoomState, Slot, Standing};
+use super::rooms::{RoomState, Slot, Standing};
 use super::state::State;
 use crate::id::{OutboxId, RoomId, RoomName, Seq};
 use crate::rt;
@@ -170,7 +170,7 @@ impl State {
             }
             let slot = Slot::new(room.name, room.id);
             let (standing, cursor, lineage) = (Standing::Away, Cursor::new(Seq::ZERO), None);
-            let state = RoomState { slot, standing, cursor, lineage, flow: Flow::Live, presence: 0, retry: None };
+            let state = RoomState::new(slot, standing, cursor, lineage);
             self.rooms.insert(room.id, state);
         }
         if self.principal.is_none() {

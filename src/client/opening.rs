@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 use super::connection::Connection;
 use super::error::ConnectError;
 use super::event::{CloseReason, Event};
+use super::requests;
 use super::rooms::{Flow, Standing};
 use super::state::{MAX_BODY, ServerInfo, State};
 use crate::id::{Alias, OutboxId, RoomName};
-use crate::protocol::message::{Attach, Attached, Auth, Authenticated, Cursor, ErrorReply, Hello, MAGIC, Welcome};
+use crate::protocol::message::{
+    Attach, Attached, Auth, Authenticated, Cursor, ErrorReply, Hello, Kind, MAGIC, Renamed, Welcome,
+};
 use crate::protocol::{self, Code, DecodeError, VERSION};
 
 /// Cursors in one `Attach`: with the token it stays within the 4,096 bytes that hold before `Attached`.
@@ -147,6 +150,26 @@ impl State {
     }
 }
 
+impl State {
+    /// This client's person is called so from here on.
+    fn renamed(&mut self, alias: Alias) {
+        if self.alias.as_ref() != Some(&alias) {
+            self.alias = Some(alias.clone());
+            self.journal_session();
+            self.events.push(Event::Renamed { alias });
+        }
+    }
+}
+
+pub(super) fn renamed(state: &mut State, body: &[u8], _: Instant) -> Result<(), DecodeError> {
+    let renamed: Renamed = protocol::decode(body)?;
+    match Alias::parse(&renamed.alias) {
+        Ok(alias) => state.renamed(alias),
+        Err(e) => state.conn.end(CloseReason::Protocol(format!("it gave an alias that isn't one: {e}"))),
+    }
+    requests::answered(state, Kind::Renamed, body)
+}
+
 pub(super) fn welcome(state: &mut State, body: &[u8], _: Instant) -> Result<(), DecodeError> {
     let welcome: Welcome = protocol::decode(body)?;
     if welcome.version != VERSION {
@@ -175,6 +198,8 @@ pub(super) fn welcome(state: &mut State, body: &[u8], _: Instant) -> Result<(), 
 pub(super) fn authenticated(state: &mut State, body: &[u8], _: Instant) -> Result<(), DecodeError> {
     let authenticated: Authenticated = protocol::decode(body)?;
     match Alias::parse(&authenticated.alias) {
+        // Of a session that goes on: it was changed on another device meanwhile.
+        Ok(alias) if state.begun && state.conn.resuming => state.renamed(alias),
         Ok(alias) => state.alias = Some(alias),
         Err(e) => state.conn.end(CloseReason::Protocol(format!("it gave an alias that isn't one: {e}"))),
     }

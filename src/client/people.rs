@@ -44,6 +44,8 @@ pub struct PersonInfo {
     pub seen: Option<Timestamp>,
     /// Keeps order on the whole server.
     pub admin: bool,
+    /// When the account was made; told of one's own only.
+    pub created: Option<Timestamp>,
 }
 
 /// A ban from a room.
@@ -153,9 +155,10 @@ impl Client {
     pub async fn whois(&self, whom: impl Into<Whom>) -> Result<PersonInfo, RequestError> {
         let whom = whom.into();
         let make = move |request, _| to_frame(&Whois { request, whom: whom.clone() });
-        let Profile { person, online, away, seen, admin, .. } = decode(self.again(None, make).await?)?;
+        let Profile { person, online, away, seen, admin, created, .. } = decode(self.again(None, make).await?)?;
         let (principal, kind, alias) = (person.principal, person.kind, person.alias);
-        Ok(PersonInfo { principal, kind, alias, online, away, seen: seen.map(Timestamp::from_millis), admin })
+        let (seen, created) = (seen.map(Timestamp::from_millis), created.map(Timestamp::from_millis));
+        Ok(PersonInfo { principal, kind, alias, online, away, seen, admin, created })
     }
 
     /// Be away, with a text for who asks; or, with none, back.

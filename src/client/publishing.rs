@@ -14,6 +14,9 @@ pub(super) fn ack(state: &mut State, body: &[u8], _: Instant) -> Result<(), Deco
     let ack: Ack = protocol::decode(body)?;
     let Some(room) = state.rooms.get_mut(&ack.room).filter(|_| ack.outbox == state.outbox.id()) else { return Ok(()) };
     room.cursor.acked(ack.seq, u64::from(ack.count));
+    if ack.seq > Seq::ZERO {
+        (ack.seq.get()..).take(ack.count as usize).for_each(|seq| room.unread.hush(Seq::new(seq)));
+    }
     let mut decided = Vec::new();
     state.outbox.decide(ack.room, ack.n, u64::from(ack.count), &mut decided);
     let replaced = ack.replaced.and_then(|body| String::from_utf8(body.bytes).ok());

@@ -19,6 +19,7 @@ pub(super) fn deliver(state: &mut State, body: &[u8], _: Instant) -> Result<(), 
         return Ok(());
     }
     let full = state.events.is_full();
+    state.measure(&deliver);
     let Some(room) = state.rooms.get_mut(&deliver.room) else { return Ok(()) };
     if full || room.flow.is_stopped() {
         state.hold(deliver.room);
@@ -48,6 +49,9 @@ pub(super) fn deliver(state: &mut State, body: &[u8], _: Instant) -> Result<(), 
         state.own_came(&deliver, own.n);
         return Ok(());
     }
+    if deliver.events.iter().any(|event| event.kind == EventKind::TEXT) {
+        state.stopped_typing(deliver.room, deliver.principal);
+    }
     for event in read(deliver, &name, source, lineage, state.principal) {
         let seq = event.seq();
         if seq >= from && !told.iter().any(|(first, end)| (*first..*end).contains(&seq.get())) {
@@ -55,6 +59,27 @@ pub(super) fn deliver(state: &mut State, body: &[u8], _: Instant) -> Result<(), 
         }
     }
     Ok(())
+}
+
+impl State {
+    /// What of it is to be read.
+    fn measure(&mut self, deliver: &Deliver) {
+        let own = Some(deliver.principal) == self.principal;
+        let Some(room) = self.rooms.get_mut(&deliver.room) else { return };
+        for (event, seq) in deliver.events.iter().zip(deliver.seq.get()..) {
+            if event.kind == EventKind::DELETION
+                && let Ok(change) = minicbor::decode::<RoomChange>(&event.bytes)
+                && let Some(gone) = change.seq()
+            {
+                room.unread.hush(gone.min(Seq::new(seq)));
+            }
+            if own || event.kind.is_change() || event.kind == EventKind::REMOVED {
+                room.unread.hush(Seq::new(seq));
+            } else {
+                room.unread.reaches(Seq::new(seq));
+            }
+        }
+    }
 }
 
 /// An event of a room, readable or not.
@@ -119,6 +144,7 @@ pub(super) fn skipped(state: &mut State, body: &[u8], _: Instant) -> Result<(), 
     let reason = SkipReason::from_u8(skipped.reason);
     let Some(room) = state.rooms.get_mut(&skipped.room) else { return Ok(()) };
     let name = room.slot.name.clone();
+    room.unread.reaches(skipped.to);
     if reason == SkipReason::Reset {
         // The place was none of this log: what was seen means nothing here.
         room.cursor = Cursor::new(skipped.to);

@@ -190,7 +190,7 @@ impl State {
         self.next_request = self.next_request.checked_add(1).unwrap_or(1);
         let room = waiting.room().copied();
         self.waiting.insert(request, waiting);
-        if self.conn.is_up() && room.is_none_or(|room| self.is_in(room)) {
+        if self.conn.is_up() && room.is_none_or(|room| self.is_in(room)) && !self.queues(request) {
             self.send_request(request);
         }
     }
@@ -203,6 +203,7 @@ impl State {
     /// Ask everything again on a new connection that can be asked now.
     pub(super) fn ask_again(&mut self) {
         self.conn.bulk.clear();
+        self.pacing.clear();
         self.waiting.retain(|_, waiting| !matches!(waiting, Waiting::Rejoin { .. }));
         // Whether it was done is known to the server alone.
         let lost = |waiting: &Waiting| matches!(waiting, Waiting::Ask { again: false, sent: true, .. });
@@ -277,7 +278,7 @@ impl State {
         }
     }
 
-    fn send_request(&mut self, request: u32) {
+    pub(super) fn send_request(&mut self, request: u32) {
         if let Some(Waiting::Ask { room, make, sent, .. }) = self.waiting.get_mut(&request) {
             *sent = true;
             let frame = (make.0)(request, room.unwrap_or(RoomId::from_bytes([0; 16])));

@@ -10,6 +10,7 @@ use futures::channel::oneshot;
 use super::error::{ReceiptError, RequestError, SendError};
 use super::event::{Acked, Author};
 use super::history::{HistoryPage, Reader, SearchPage};
+use super::link::Link;
 use super::requests::{Answer, Waiting};
 use super::rooms::Slot;
 use super::{Client, Inner};
@@ -27,6 +28,10 @@ pub struct Room {
 impl Room {
     pub(super) fn new(inner: Arc<Inner>, slot: Arc<Slot>) -> Self {
         Self { inner, slot }
+    }
+
+    pub(super) fn link(&self) -> &Link {
+        &self.inner.link
     }
 
     pub(super) fn client(&self) -> Client {

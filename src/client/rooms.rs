@@ -6,12 +6,14 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::event::{Author, CloseReason, Event};
+use super::reads::{self, Typists};
 use super::requests::Waiting;
 use super::state::State;
 use crate::id::{Lineage, RoomId, RoomName, Seq};
 use crate::protocol::message::{Hold, Joined, Left, Person, Presence, Seek, SkipReason};
 use crate::protocol::{self, Code, DecodeError};
 use crate::session::cursor::Cursor;
+use crate::session::unread::Unread;
 
 /// A room's identity for those who hold it: it may get another id on the way, when its session or its server begins
 /// anew.
@@ -44,6 +46,10 @@ pub(super) struct RoomState {
     pub(super) presence: u64,
     /// Away: when to ask again.
     pub(super) retry: Option<Instant>,
+    pub(super) unread: Unread,
+    /// The last event that the server was told to be read.
+    pub(super) told: Seq,
+    pub(super) typists: Typists,
 }
 
 /// Whether the server knows that this client is in a room.
@@ -66,6 +72,15 @@ pub(super) enum Flow {
     Held,
     /// It was asked to go on; what comes before its answer is old.
     Seeking,
+}
+
+impl RoomState {
+    /// A room of which nothing is known but its place.
+    pub(super) fn new(slot: Arc<Slot>, standing: Standing, cursor: Cursor, lineage: Option<Lineage>) -> Self {
+        let unread = Unread::new(cursor.seen(), cursor.seen());
+        let (flow, presence, retry, told, typists) = (Flow::Live, 0, None, cursor.seen(), Typists::default());
+        Self { slot, standing, cursor, lineage, flow, presence, retry, unread, told, typists }
+    }
 }
 
 impl Flow {
@@ -94,9 +109,10 @@ impl State {
             None => {
                 let slot = Slot::new(name, joined.room);
                 let (standing, cursor) = (Standing::In, Cursor::new(joined.head));
-                let (lineage, flow, presence) = (self.lineage, Flow::Live, joined.presence);
-                self.rooms
-                    .insert(joined.room, RoomState { slot, standing, cursor, lineage, flow, presence, retry: None });
+                let unread = reads::measure(joined);
+                let (told, presence) = (unread.read(), joined.presence);
+                let room = RoomState::new(slot, standing, cursor, self.lineage);
+                self.rooms.insert(joined.room, RoomState { unread, told, presence, ..room });
                 self.begin_reading(joined);
             }
         }
@@ -166,7 +182,15 @@ impl State {
         room.lineage = self.lineage;
         room.cursor = Cursor::new(joined.head);
         room.flow = Flow::Live;
+        if fits {
+            room.measured(joined);
+        } else {
+            room.unread = reads::measure(joined);
+            room.told = room.unread.read();
+        }
         self.rooms.insert(joined.room, room);
+        // It may have been asked for besides, under a name that a direct doesn't have any more.
+        self.waiting.retain(|_, waiting| !matches!(waiting, Waiting::Rejoin { room } if *room == old));
         self.outbox.move_room(old, joined.room);
         self.rewrite_journal();
         match (fits, placed) {
@@ -192,7 +216,9 @@ impl State {
             // That the place doesn't fit is told by the `Skipped` behind this.
             room.cursor = Cursor::new(joined.head);
             room.lineage = self.lineage;
+            room.unread = reads::measure(joined);
         }
+        room.measured(joined);
         let latest = joined.latest.unwrap_or(joined.head);
         self.conn.replayed += latest.get().saturating_sub(joined.head.get());
         let changed = room.presence != joined.presence;
@@ -343,6 +369,9 @@ pub(super) fn presence(state: &mut State, body: &[u8], _: Instant) -> Result<(),
     changes.retain(|(version, ..)| *version > known);
     changes.sort_by_key(|(version, ..)| *version);
     for (_, joined, who) in changes {
+        if !joined {
+            state.stopped_typing(presence.room, who.principal);
+        }
         let room = name.clone();
         state.events.push(if joined { Event::MemberJoined { room, who } } else { Event::MemberLeft { room, who } });
     }

@@ -13,11 +13,12 @@ use super::error::{ConnectError, ReceiptError, RequestError};
 use super::event::{Acked, CloseReason, Cursor, Event};
 use super::journal::Pending;
 use super::opening;
+use super::pacing::Pacing;
 use super::queue::EventQueue;
 use super::requests::Waiting;
 use super::rooms::{RoomState, Slot, Standing};
 use crate::id::{Alias, Lineage, OutboxId, PrincipalId, RoomId, RoomName, SessionId};
-use crate::protocol::message::{Bye, Credit, Progress, RoomProgress};
+use crate::protocol::message::{Bye, Credit, Progress};
 use crate::protocol::{self, Class, Code, Message};
 use crate::session::credit;
 use crate::session::outbox::Outbox;
@@ -64,6 +65,8 @@ pub(super) struct Settings {
     pub(super) outbox_bytes: usize,
     pub(super) event_bytes: usize,
     pub(super) history_on_join: u32,
+    /// What is read is marked by the application, not taken from what it has taken.
+    pub(super) mark_by_hand: bool,
     /// Places of an earlier life that no room was found for yet.
     pub(super) cursors: Vec<Cursor>,
 }
@@ -98,6 +101,7 @@ pub(super) struct State {
     pub(super) journal: Option<Pending>,
     pub(super) waiting: BTreeMap<u32, Waiting>,
     pub(super) next_request: u32,
+    pub(super) pacing: Pacing,
     pub(super) events: EventQueue,
     /// Frames to be sent before any publish.
     pub(super) out: Vec<u8>,
@@ -135,6 +139,7 @@ impl State {
             journal: None,
             waiting: BTreeMap::new(),
             next_request: 1,
+            pacing: Pacing::default(),
             events,
             out: Vec::new(),
             conn: Connection::new(now),
@@ -217,11 +222,9 @@ impl State {
         if !at_once && now.saturating_duration_since(self.told) < PROGRESS {
             return;
         }
-        let taken = self.events.take_progress();
-        if !taken.is_empty() {
+        let rooms = self.untold_reads();
+        if !rooms.is_empty() {
             self.told = now;
-            let rooms = taken.into_iter().filter(|(room, _)| self.rooms.contains_key(room));
-            let rooms = rooms.map(|(room, seq)| RoomProgress { room, seq }).collect();
             self.send(&Progress { rooms });
         }
     }

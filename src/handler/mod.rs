@@ -72,7 +72,14 @@ pub trait Handler: fmt::Debug + Send + Sync + 'static {
         async { Ruling::AsUsual }
     }
 
-    /// Somebody left a room, or is about to be gone altogether.
+    /// Somebody wants to be called otherwise, everywhere. The alias keeps the rules, and is free.
+    fn rename(&self, who: Peer<'_>, alias: &Alias) -> impl Future<Output = Admission> + Send {
+        let _ = (who, alias);
+        async { Admission::Allow }
+    }
+
+    /// Somebody left a room, was put out of it, or is about to be gone altogether. A session is told of once for each
+    /// room that it was in. For somebody who was put out it runs on a task of its own, and holds up nobody.
     fn leave(&self, who: Peer<'_>, room: &RoomName) -> impl Future<Output = ()> + Send {
         let _ = (who, room);
         async {}
@@ -175,6 +182,7 @@ pub struct Interests {
     pub(crate) join: bool,
     pub(crate) message: bool,
     pub(crate) permission: bool,
+    pub(crate) rename: bool,
     pub(crate) leave: bool,
     pub(crate) disconnect: bool,
 }
@@ -182,12 +190,20 @@ pub struct Interests {
 impl Interests {
     /// All of them.
     pub const fn all() -> Self {
-        Self { connect: true, join: true, message: true, permission: true, leave: true, disconnect: true }
+        Self { connect: true, join: true, message: true, permission: true, rename: true, leave: true, disconnect: true }
     }
 
     /// None of them; add those you implement.
     pub const fn none() -> Self {
-        Self { connect: false, join: false, message: false, permission: false, leave: false, disconnect: false }
+        Self {
+            connect: false,
+            join: false,
+            message: false,
+            permission: false,
+            rename: false,
+            leave: false,
+            disconnect: false,
+        }
     }
 
     /// And [`Handler::connect`].
@@ -214,6 +230,12 @@ impl Interests {
         Self { permission: true, ..self }
     }
 
+    /// And [`Handler::rename`].
+    #[must_use]
+    pub const fn rename(self) -> Self {
+        Self { rename: true, ..self }
+    }
+
     /// And [`Handler::leave`].
     #[must_use]
     pub const fn leave(self) -> Self {
@@ -233,6 +255,7 @@ pub(crate) trait DynHandler: fmt::Debug + Send + Sync {
     fn join<'a>(&'a self, who: Peer<'a>, room: &'a RoomName) -> BoxFuture<'a, Admission>;
     fn message<'a>(&'a self, message: Message<'a>) -> BoxFuture<'a, Verdict>;
     fn permission<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Ruling>;
+    fn rename<'a>(&'a self, who: Peer<'a>, alias: &'a Alias) -> BoxFuture<'a, Admission>;
     fn leave<'a>(&'a self, who: Peer<'a>, room: &'a RoomName) -> BoxFuture<'a, ()>;
     fn disconnect<'a>(&'a self, who: Peer<'a>, reason: Code) -> BoxFuture<'a, ()>;
 }
@@ -252,6 +275,10 @@ impl<H: Handler> DynHandler for H {
 
     fn permission<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Ruling> {
         Box::pin(Handler::permission(self, question))
+    }
+
+    fn rename<'a>(&'a self, who: Peer<'a>, alias: &'a Alias) -> BoxFuture<'a, Admission> {
+        Box::pin(Handler::rename(self, who, alias))
     }
 
     fn leave<'a>(&'a self, who: Peer<'a>, room: &'a RoomName) -> BoxFuture<'a, ()> {

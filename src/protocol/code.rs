@@ -76,6 +76,8 @@ codes! {
     SESSION_EXPIRED = 207, "session_expired";
     /// Another connection goes on with this session.
     SESSION_REPLACED = 208, "session_replaced";
+    /// The application doesn't let this client have the alias.
+    ALIAS_REFUSED = 209, "alias_refused";
     /// Too many logins have failed; try again later.
     TOO_MANY_LOGINS = 220, "too_many_logins";
     /// The server doesn't take new accounts, or not without a code.

@@ -8,6 +8,7 @@ pub(crate) mod permission;
 mod presence;
 mod publishers;
 mod tail;
+mod typing;
 
 pub use ban::{AddressPrefix, BanTarget};
 pub use batch::{Author, Batch, NewBatch, PublishId, Run};
@@ -17,3 +18,4 @@ pub(crate) use presence::{Change, Diff, Due, PresenceLog};
 pub use publishers::Taken;
 pub(crate) use publishers::{Epoch, Offer, Publishers};
 pub(crate) use tail::{Chunk, Lookup, Tail};
+pub(crate) use typing::{MAX_TYPING_MEMBERS, Typists};

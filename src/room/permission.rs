@@ -4,6 +4,7 @@
 //! |---|---|---|---|---|---|---|---|
 //! | come in | – | by kind | yes | yes | yes | yes | yes |
 //! | talk | – | – | – | unless announcement-only | yes | yes | yes |
+//! | be called otherwise | – | – | – | yes | yes | yes | yes |
 //! | invite | – | – | – | unless invite-only | yes | yes | yes |
 //! | set the topic | – | – | – | – | yes | yes | yes |
 //! | kick, mute, ban; see the bans | – | – | – | – | yes | yes | yes |
@@ -11,7 +12,8 @@
 //! | change settings | – | – | – | – | – | yes | yes |
 //! | give ranks, hand over | – | – | – | – | – | yes | yes |
 //!
-//! In an archived room nobody talks. *By kind*: everybody comes into a public and a hidden room, who knows the password
+//! In an archived room nobody talks. *Be called otherwise*: whoever may not in one of the rooms that they are in may not at
+//! all, because an alias is something said, too. *By kind*: everybody comes into a public and a hidden room, who knows the password
 //! into one with a password, who was invited into any; and nobody once the member limit is reached, but those who keep
 //! order. Whoever acts on somebody has to rank above them. Admins keep order everywhere but in directs. They are not
 //! members by that: what is said in a room they read once they have joined it, as everybody sees.
@@ -68,6 +70,8 @@ pub enum Action {
     Join,
     /// Say something.
     Speak,
+    /// Change one's alias while one is here. Asked of [`Handler::rename`](crate::Handler::rename), once for all rooms.
+    ChangeAlias,
     /// Let somebody in.
     Invite,
     /// Say what the room is about.
@@ -90,9 +94,10 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Join,
         Self::Speak,
+        Self::ChangeAlias,
         Self::Invite,
         Self::SetTopic,
         Self::Kick,
@@ -123,6 +128,7 @@ const fn row(action: Action) -> [Say; 7] {
     match action {
         Action::Join => [No, ByKind, Yes, Yes, Yes, Yes, Yes],
         Action::Speak => [No, No, No, UnlessAnnouncements, Yes, Yes, Yes],
+        Action::ChangeAlias => [No, No, No, Yes, Yes, Yes, Yes],
         Action::Invite => [No, No, No, UnlessInviteOnly, Yes, Yes, Yes],
         Action::SetTopic | Action::Kick | Action::Mute | Action::Ban | Action::SeeBans | Action::DeleteOthers => {
             [No, No, No, No, Yes, Yes, Yes]
@@ -168,7 +174,7 @@ fn refusal(role: Role, action: Action) -> Code {
     match (role, action) {
         (Role::Banned, _) => Code::ROOM_BANNED,
         (Role::Stranger, _) => Code::NOT_A_MEMBER,
-        (Role::Muted, Action::Speak) => Code::MUTED,
+        (Role::Muted, Action::Speak | Action::ChangeAlias) => Code::MUTED,
         _ => Code::NOT_PERMITTED,
     }
 }
@@ -178,9 +184,10 @@ mod tests {
     use super::*;
 
     /// The table as it is meant, in a plain room: one letter a role, in the order of [`Role::ALL`].
-    const MEANT: [(Action, &str); 11] = [
+    const MEANT: [(Action, &str); 12] = [
         (Action::Join, "-yyyyyy"),
         (Action::Speak, "---yyyy"),
+        (Action::ChangeAlias, "---yyyy"),
         (Action::Invite, "---yyyy"),
         (Action::SetTopic, "----yyy"),
         (Action::Kick, "----yyy"),

@@ -112,7 +112,7 @@ pub(super) async fn checked(reader: &mut Reader, session: Arc<Session>) -> Resul
 
 /// Whether somebody is banned from the server.
 fn off_the_server(shared: &Shared, conn: &Conn, session: &Session) -> Result<(), Close> {
-    match shared.people.ban_of(&session.author, conn.address.map(|a| a.ip()), Clock::timestamp()) {
+    match shared.people.ban_of(&session.author(), conn.address.map(|a| a.ip()), Clock::timestamp()) {
         Some(ban) => Err(Close::error(Code::BANNED, banned(&ban))),
         None => Ok(()),
     }
@@ -150,7 +150,7 @@ fn admit(reader: &mut Reader, session: Arc<Session>, resuming: bool) {
     let Some(handshake) = &mut reader.handshake else { return };
     handshake.admitted();
     reader.exchange = Vec::new();
-    let Author { principal, kind, alias } = &*session.author;
+    let Author { principal, kind, alias } = &*session.author();
     reader.conn.queue(&Authenticated { principal: *principal, kind: *kind, alias: alias.to_string() });
     reader.conn.identify(session, std::mem::take(&mut reader.agent), resuming);
 }
@@ -178,7 +178,7 @@ pub(super) fn refuse_for(
 /// Ask the application whether it lets somebody in.
 async fn ask(shared: &Arc<Shared>, conn: &Conn, session: &Session, agent: &str) -> Result<(), Close> {
     let (Some(handler), true) = (&shared.handler, shared.interests.connect) else { return Ok(()) };
-    let Author { principal, kind, alias } = &*session.author;
+    let Author { principal, kind, alias } = &*session.author();
     let who = Peer {
         session: session.id,
         principal: *principal,
@@ -240,7 +240,9 @@ pub(super) async fn attach(reader: &mut Reader, token: Option<Vec<u8>>, cursors:
     let grace_ms = if new.is_some() { shared.config.grace.as_millis() as u32 } else { 0 };
     let (id, token) = (session.id, new.map(|token| token.0.into()));
     conn.queue(&Attached { session: id, resumed: identity.resuming, token, reason, grace_ms });
-    let (alias, address) = (session.author.alias.as_str(), conn.address.map(|address| address.to_string()));
+    super::alias::catch_up(&shared, &conn, session);
+    let author = session.author();
+    let (alias, address) = (author.alias.as_str(), conn.address.map(|address| address.to_string()));
     if identity.resuming {
         if let Some(old) = session.sit(None) {
             old.request_close(Close::bye(Code::SESSION_REPLACED, "another connection goes on with this session"));
@@ -269,9 +271,9 @@ fn resume(shared: &Arc<Shared>, conn: &Arc<Conn>, session: &Arc<Session>, cursor
     let mut members = Vec::with_capacity(before.len());
     for old in &before {
         let who = Who {
-            author: &session.author,
+            author: &session.author(),
             address: conn.address.map(|a| a.ip()),
-            admin: shared.people.is_admin(session.author.principal),
+            admin: shared.people.is_admin(session.principal),
             here: true,
         };
         // An address may be banned that it did not come from before.
@@ -279,6 +281,7 @@ fn resume(shared: &Arc<Shared>, conn: &Arc<Conn>, session: &Arc<Session>, cursor
             membership::take_out(shared, old, Why::Out);
             let (room, text) = (old.room.id, "you are banned from this room".to_owned());
             conn.queue(&Left { request: 0, room, code: Code::ROOM_BANNED, text });
+            membership::tell_left(shared, old);
             continue;
         }
         let told = cursors.iter().find(|cursor| cursor.room == old.room.id);
@@ -294,12 +297,13 @@ fn resume(shared: &Arc<Shared>, conn: &Arc<Conn>, session: &Arc<Session>, cursor
         let seated = old.room.reseat(old, conn, place, |entered, state| {
             let latest = entered.head;
             let cursor = entered.member.cursor();
-            let (room, name) = (old.room.id, old.room.label_in(state, session.author.principal));
+            let (room, name) = (old.room.id, old.room.label_in(state, session.principal));
             let (presence, count) = (entered.presence, entered.count as u32);
             // More than is sent by itself: the older part is left out, and can be read as history.
             let start = Seq::new(cursor.get().max(latest.get().saturating_sub(shared.config.max_replay)));
             let head = cursor;
-            conn.queue(&Joined { request: 0, room, name, head, presence, count, latest: Some(latest) });
+            let read = Some(state.read_by(session.principal));
+            conn.queue(&Joined { request: 0, room, name, head, presence, count, latest: Some(latest), read });
             if !fits(latest) {
                 let (from, reason) = (Seq::new(1), SkipReason::Reset.to_u8());
                 conn.queue(&Skipped { room, from, to: latest, reason });
@@ -347,7 +351,8 @@ pub(super) async fn leave(shared: &Arc<Shared>, conn: &Arc<Conn>, close: &Close)
         return;
     };
     let session = &identity.session;
-    let alias = session.author.alias.as_str();
+    let author = session.author();
+    let alias = author.alias.as_str();
     if !session.is_on(conn) {
         tracing::info!(connection = conn.id, session = %session.id, %address, "connection ended: {}", close.text);
     } else if shared.keeps_sessions() && !close.ends_session() && lose(shared, session, conn) {
@@ -370,16 +375,16 @@ pub(super) async fn end(shared: &Arc<Shared>, session: &Arc<Session>, close: &Cl
     };
     for member in &rooms {
         membership::take_out(shared, member, Why::Ended);
-        if member.room.pair.is_some() && session.author.kind == PrincipalKind::Guest {
+        if member.room.pair.is_some() && session.kind == PrincipalKind::Guest {
             // Nobody can come back as this guest: its directs are over.
             membership::close(shared, &member.room, "the guest whose direct this was is gone");
         }
     }
-    if session.author.kind == PrincipalKind::Account {
+    if session.kind == PrincipalKind::Account {
         let seen = Clock::timestamp();
         shared
             .people
-            .change(session.author.principal, |account| account.seen = seen)
+            .change(session.principal, |account| account.seen = seen)
             .into_iter()
             .for_each(|change| shared.keep(change));
     }
@@ -387,15 +392,16 @@ pub(super) async fn end(shared: &Arc<Shared>, session: &Arc<Session>, close: &Cl
         shared.keep(Change::DropSession(session.id));
     }
     shared.sessions.release(session);
-    if shared.sessions.of(session.author.principal).is_empty() {
-        shared.people.set_away(session.author.principal, None);
+    if shared.sessions.of(session.principal).is_empty() {
+        shared.people.set_away(session.principal, None);
     }
-    let alias = session.author.alias.as_str();
+    let author = session.author();
+    let alias = author.alias.as_str();
     let address = conn.as_ref().and_then(|conn| conn.address);
     let from = address.map(|address| address.to_string());
     tracing::info!(session = %session.id, alias, address = from, code = %close.code, "session ended: {}", close.text);
     let Some(handler) = &shared.handler else { return };
-    let Author { principal, kind, alias } = &*session.author;
+    let Author { principal, kind, alias } = &*author;
     let agent = conn.as_ref().and_then(|conn| conn.identity()).map_or("", |identity| identity.agent.as_str());
     let certificate = conn.as_ref().and_then(|conn| conn.certificate());
     let peer = Peer { session: session.id, principal: *principal, kind: *kind, alias, address, agent, certificate };
@@ -438,7 +444,10 @@ pub(super) fn restore(shared: &Arc<Shared>, snapshot: Snapshot) {
             (record.id, shared.rooms.restore(record, extent.head, settings.get(&record.id).copied()))
         })
         .collect();
-    for standing in standings {
+    for mut standing in standings {
+        if let Some(account) = shared.people.account(standing.principal) {
+            standing.alias = account.alias;
+        }
         if let Some(room) = rooms.get(&standing.room) {
             room.lock().house.put(standing);
         }
@@ -463,7 +472,9 @@ pub(super) fn restore(shared: &Arc<Shared>, snapshot: Snapshot) {
     let until = shared.clock.tick() + shared.config.grace.as_millis() as u64;
     let mut sessions = HashMap::new();
     for record in snapshot.sessions {
-        let author = Author { principal: record.principal, kind: record.kind, alias: record.alias };
+        // An account's alias is the account's, whatever its session says.
+        let alias = shared.people.account(record.principal).map_or(record.alias, |account| account.alias);
+        let author = Author { principal: record.principal, kind: record.kind, alias };
         let session = Session::restored(record.id, Arc::new(author), Some(record.token), record.previous);
         let session = Arc::new(session);
         // A deleted account's sessions have ended with it.

@@ -12,6 +12,7 @@ use super::conn::{Conn, Link};
 use super::flusher::{self, FlushQueue};
 use super::login::{Login, Registration};
 use super::people::People;
+use super::reads::{self, Reads};
 use super::registry::Sessions;
 use super::retention;
 use super::rooms::Rooms;
@@ -378,6 +379,7 @@ impl ServerBuilder {
             authenticator: self.authenticator,
             people: People::default(),
             login: Login::new(),
+            reads: Reads::default(),
             interests: self.interests,
             rooms: Rooms::new(self.max_rooms, self.tail_bytes),
             sessions: Sessions::new(self.max_connections, self.max_connections_per_address),
@@ -410,6 +412,7 @@ impl ServerBuilder {
         shared.engine.spawn(committer::run(Arc::clone(&shared)));
         shared.engine.spawn(sweeper::run(Arc::clone(&shared)));
         shared.engine.spawn(retention::run(Arc::clone(&shared)));
+        shared.engine.spawn(reads::run(Arc::clone(&shared)));
         #[cfg(feature = "tls")]
         shared.engine.spawn(super::tls::watch(Arc::clone(&shared)));
         for shard in 0..shared.flushes.len() {

@@ -56,6 +56,24 @@ pub(super) enum Submission {
         done: oneshot::Sender<Result<(), StoreError>>,
     },
     Act(Act),
+    Together(Together),
+}
+
+/// Changes and acts, one in a room at most, that are kept in one commit. An act that may not be done is left out.
+pub(super) struct Together {
+    pub(super) changes: Vec<Change>,
+    pub(super) acts: Vec<Act>,
+    /// What is done once it is kept, before any of the acts' events is shown.
+    pub(super) then: Afterwards,
+    pub(super) done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+pub(super) type Afterwards = Box<dyn FnOnce(&Arc<Shared>) + Send>;
+
+impl std::fmt::Debug for Together {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Together").field("changes", &self.changes).field("acts", &self.acts).finish_non_exhaustive()
+    }
 }
 
 /// A change in a room, which becomes an event of it. It is decided when its turn comes, behind everything that was
@@ -162,6 +180,7 @@ impl Submission {
                 Self::Publish(Publish { what: What::Append(run) | What::Replace(run), .. }) => {
                     run.bytes() + 8 * run.len()
                 }
+                Self::Together(together) => ENTRY_BYTES * together.acts.len(),
                 Self::Publish(_) | Self::Record(..) | Self::Sure { .. } | Self::Act(_) => 0,
             }
     }
@@ -187,11 +206,12 @@ pub(super) async fn run(shared: Arc<Shared>) {
                     | Submission::Record(Change::DropRoom(_), _)
                     | Submission::Sure { .. }
                     | Submission::Act(_)
+                    | Submission::Together(_)
             ) {
                 batch.commit(&shared).await;
             }
             // What comes behind an act meets what it has changed.
-            let alone = matches!(&submission, Submission::Sure { .. } | Submission::Act(_));
+            let alone = matches!(&submission, Submission::Sure { .. } | Submission::Act(_) | Submission::Together(_));
             batch.add(submission, &shared.app);
             if alone {
                 batch.commit(&shared).await;
@@ -228,6 +248,7 @@ enum Entry {
     },
     Sure {
         changes: Vec<Change>,
+        then: Option<Afterwards>,
         done: oneshot::Sender<Result<(), StoreError>>,
     },
     Act {
@@ -246,7 +267,11 @@ impl Pending {
                 self.changes.push(change);
                 self.waiting.extend(done);
             }
-            Submission::Sure { changes, done } => self.entries.push(Entry::Sure { changes, done }),
+            Submission::Sure { changes, done } => self.entries.push(Entry::Sure { changes, then: None, done }),
+            Submission::Together(Together { changes, acts, then, done }) => {
+                self.entries.push(Entry::Sure { changes, then: Some(then), done });
+                acts.into_iter().for_each(|act| self.add(Submission::Act(act), author));
+            }
             Submission::Act(Act { room, author, decide, done }) => {
                 let mut state = room.lock();
                 let decided = if state.has_ended() {
@@ -286,7 +311,7 @@ impl Pending {
                 let member = &publish.member;
                 self.batches.push(NewBatch {
                     room: member.room.id,
-                    author: Arc::clone(&member.session.author),
+                    author: member.session.author(),
                     origin: Some(member.session.id),
                     publish: Some(PublishId { outbox: publish.outbox, n: publish.n }),
                     events,
@@ -413,11 +438,11 @@ fn still_here(publish: &Publish, state: &mut State) -> bool {
     !left
 }
 
-fn may_speak(shared: &Shared, member: &Member, state: &State) -> Result<(), Code> {
+pub(super) fn may_speak(shared: &Shared, member: &Member, state: &State) -> Result<(), Code> {
     if !state.house.is_restricted() {
         return Ok(());
     }
-    let author = &member.session.author;
+    let author = &member.session.author();
     let (address, admin) = (member.conn.address.map(|a| a.ip()), shared.people.is_admin(author.principal));
     state.house.may_speak(Who { author, address, admin, here: true }, Clock::timestamp())
 }
@@ -452,7 +477,8 @@ fn tell(shared: &Arc<Shared>, entries: Vec<Entry>, appended: Vec<Arc<Batch>>) {
                 }
                 room
             }
-            Entry::Sure { done, .. } => {
+            Entry::Sure { then, done, .. } => {
+                then.into_iter().for_each(|then| then(shared));
                 let _ = done.send(Ok(()));
                 continue;
             }

@@ -15,7 +15,7 @@ use super::toll::Toll;
 use crate::handler::Peer;
 use crate::id::{RoomId, SessionId};
 use crate::protocol::{self, Code, Message};
-use crate::room::Chunk;
+use crate::room::{Author, Chunk};
 use crate::rt::Signal;
 use crate::session::heartbeat::Vitals;
 use crate::transport::stranger::Stranger;
@@ -189,10 +189,9 @@ impl Conn {
         self.identity.get()
     }
 
-    /// How handlers see it; none before it has an alias.
-    pub(super) fn peer(&self) -> Option<Peer<'_>> {
+    /// How handlers see it under this alias; none before it has one.
+    pub(super) fn peer<'a>(&'a self, author: &'a Author) -> Option<Peer<'a>> {
         let Identity { session, agent, .. } = self.identity()?;
-        let author = &session.author;
         Some(Peer {
             session: session.id,
             principal: author.principal,
@@ -248,6 +247,16 @@ impl Conn {
         } else {
             queue.control.extend_from_slice(frames);
         }
+    }
+
+    /// Put a signal into the queue, unless much waits there already: then it is dropped, and false.
+    pub(super) fn queue_signal(&self, frame: &[u8]) -> bool {
+        let mut queue = self.queue.lock();
+        let there = queue.control.len() + frame.len() <= super::output::CONTROL_CAP / 2;
+        if there {
+            queue.control.extend_from_slice(frame);
+        }
+        there
     }
 
     /// Whether presence was left out, and there is room to say so now.

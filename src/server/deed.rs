@@ -339,10 +339,10 @@ fn put_out_banned(shared: &Arc<Shared>, room: &Arc<Room>, text: &str) {
         let role = |member: &Member| {
             let author = member.author();
             let (address, admin) = (member.conn.address.map(|a| a.ip()), shared.people.is_admin(author.principal));
-            state.house.role(Who { author, address, admin, here: true }, now)
+            state.house.role(Who { author: &author, address, admin, here: true }, now)
         };
         let all = state.members.all().filter(|member| role(member) == Role::Banned);
-        all.map(|member| member.author().principal).collect()
+        all.map(|member| member.session.principal).collect()
     };
     for principal in banned {
         let change = {

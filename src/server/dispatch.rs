@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::attach;
 use super::conn::{Close, Farewell};
+use super::export;
 use super::history;
 use super::login;
 use super::membership;
@@ -12,12 +13,13 @@ use super::publish::{self, Judging, Slow};
 use super::reader::Reader;
 use super::requests::{self, Ask};
 use super::toll;
+use super::typing;
 use crate::id::Alias;
 use crate::limit::What;
 use crate::protocol::frame::{Class, FLAG_REQUIRED, Frame};
 use crate::protocol::message::{
     Bye, CreateRoom, Credit, Cursor, ErrorReply, History, Hold, Join, JoinWith, Kind, Leave, Members, MembersPage,
-    Moderate, Ping, Pong, Progress, Secret, Seek, Welcome,
+    Moderate, Ping, Pong, Progress, Secret, Seek, Typing, Welcome,
 };
 use crate::protocol::{self, Code, DecodeError, Message, VERSION};
 use crate::session::handshake::{Hidden, Step};
@@ -82,17 +84,22 @@ const TABLE: &[(Kind, Run)] = &[
     (Kind::Moderate, |_, body| Ok(Flow::Work(Work::Moderate(Box::new(protocol::decode(body)?))))),
     (Kind::ChangePassword, |_, body| Ok(ask(Ask::ChangePassword(protocol::decode(body)?)))),
     (Kind::DeleteAccount, |_, body| Ok(ask(Ask::DeleteAccount(protocol::decode(body)?)))),
+    (Kind::ChangeAlias, |_, body| Ok(ask(Ask::ChangeAlias(protocol::decode(body)?)))),
     (Kind::EndSession, |_, body| Ok(ask(Ask::EndSession(protocol::decode(body)?)))),
     (Kind::Direct, |_, body| Ok(ask(Ask::Direct(protocol::decode(body)?)))),
     (Kind::Block, |_, body| Ok(ask(Ask::Block(protocol::decode(body)?)))),
     (Kind::ListAudit, |_, body| Ok(ask(Ask::Audit(protocol::decode(body)?)))),
     (Kind::ListSessions, |reader, body| now(body, |ask| requests::sessions(&reader.shared, &reader.conn, ask))),
     (Kind::ListRooms, |reader, body| now(body, |ask| requests::rooms(&reader.shared, &reader.conn, ask))),
+    (Kind::ListOwnEvents, |_, body| Ok(ask(Ask::OwnEvents(protocol::decode(body)?)))),
+    (Kind::ListMemberships, |reader, body| now(body, |ask| export::memberships(&reader.shared, &reader.conn, ask))),
+    (Kind::ListBlocks, |reader, body| now(body, |ask| export::blocks(&reader.shared, &reader.conn, ask))),
     (Kind::ListBans, |reader, body| now(body, |ask| moderation::bans(&reader.shared, &reader.conn, ask))),
     (Kind::Whois, |reader, body| now(body, |ask| requests::whois(&reader.shared, &reader.conn, &ask))),
     (Kind::Away, |reader, body| now(body, |ask| requests::away(&reader.shared, &reader.conn, ask))),
     (Kind::Leave, |_, body| Ok(Flow::Work(Work::Leave(protocol::decode(body)?)))),
     (Kind::Progress, progress),
+    (Kind::Typing, typing),
     (Kind::Hold, hold),
     (Kind::Seek, seek),
     (Kind::Members, members),
@@ -237,9 +244,19 @@ fn error(reader: &mut Reader, body: &[u8]) -> Result<Flow, DecodeError> {
 fn progress(reader: &mut Reader, body: &[u8]) -> Result<Flow, DecodeError> {
     let Progress { rooms } = protocol::decode(body)?;
     for progress in rooms {
-        if let Some(member) = reader.conn.member(progress.room) {
-            member.read_up_to(progress.seq);
+        if let Some(member) = reader.conn.member(progress.room)
+            && member.read_up_to(progress.seq.min(member.room.head()))
+        {
+            reader.shared.reads.note(&member);
         }
+    }
+    Ok(Flow::Next)
+}
+
+fn typing(reader: &mut Reader, body: &[u8]) -> Result<Flow, DecodeError> {
+    let signal: Typing = protocol::decode(body)?;
+    if let Some(member) = reader.conn.member(signal.room) {
+        typing::relay(&reader.shared, &member, signal);
     }
     Ok(Flow::Next)
 }

@@ -132,8 +132,8 @@ impl ServerHandle {
             let conn = session.conn();
             SessionInfo {
                 session: session.id,
-                principal: session.author.principal,
-                alias: session.author.alias.clone(),
+                principal: session.principal,
+                alias: session.author().alias.clone(),
                 connected: conn.is_some(),
                 address: conn.as_ref().and_then(|conn| conn.address),
                 agent: conn.as_ref().and_then(|conn| Some(conn.identity()?.agent.clone())).unwrap_or_default(),

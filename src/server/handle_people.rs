@@ -161,7 +161,7 @@ impl ServerHandle {
         keep(shared, "ban", whom, &reason, vec![change]).await?;
         for session in shared.sessions.every() {
             let address = session.conn().and_then(|conn| conn.address).map(|address| address.ip());
-            if let Some(ban) = shared.people.ban_of(&session.author, address, now) {
+            if let Some(ban) = shared.people.ban_of(&session.author(), address, now) {
                 login::revoke(shared, &session, Close::bye(Code::BANNED, banned(&ban))).await;
             }
         }

@@ -401,7 +401,9 @@ pub(super) async fn new_password(
         tracing::error!("a password could not be kept: {e}");
         return false;
     }
-    let _ = shared.people.change(principal, |known| known.password = account.password);
+    // Kept once more as it is now: it may have been renamed meanwhile.
+    let change = shared.people.change(principal, |known| known.password = account.password);
+    change.into_iter().for_each(|change| shared.keep(change));
     revoke_all(shared, principal, but, "the account's password was changed; log in again").await;
     true
 }
@@ -493,7 +495,15 @@ async fn known_by_application(reader: &mut Reader, identity: Identity) -> Result
             AccountRecord { principal, alias: alias.clone(), password, admin, deleted, created, seen }
         }
     };
-    if known.as_ref() != Some(&account) {
+    let renamed = known.as_ref().filter(|known| known.alias != alias);
+    if let Some(known) = renamed {
+        let who = people::author(known);
+        if super::alias::rename(&shared, &who, &alias, None).await.is_err() {
+            return refuse(reader, Code::ALIAS_IN_USE, format!("the alias {alias} is somebody else's here"), None);
+        }
+        let change = shared.people.change(principal, |account| account.admin = admin);
+        change.into_iter().for_each(|change| shared.keep(change));
+    } else if known.as_ref() != Some(&account) {
         if shared.sessions.unless_claimed(&alias, || shared.people.put(account.clone())) != Some(true) {
             return refuse(reader, Code::ALIAS_IN_USE, format!("the alias {alias} is somebody else's here"), None);
         }

@@ -14,7 +14,7 @@ use super::rooms::{By, Entered, Member, NotEntered, Room, State};
 use super::session::Session;
 use super::shared::{Clock, Shared};
 use super::toll;
-use crate::handler::Admission;
+use crate::handler::{Admission, Peer};
 use crate::id::{PrincipalId, RoomId, RoomName, Seq};
 use crate::limit::What;
 use crate::protocol::message::{
@@ -22,6 +22,7 @@ use crate::protocol::message::{
     Skipped,
 };
 use crate::protocol::{Code, PrincipalKind};
+use crate::room::Author;
 use crate::store::Change;
 
 /// Why somebody doesn't get what they ask for.
@@ -29,11 +30,13 @@ pub(super) struct Refusal {
     pub(super) code: Code,
     pub(super) text: String,
     pub(super) retry_after_ms: Option<u32>,
+    /// What would have worked.
+    pub(super) suggestion: Option<String>,
 }
 
 impl Refusal {
     pub(super) fn new(code: Code, text: impl Into<String>) -> Self {
-        Self { code, text: text.into(), retry_after_ms: None }
+        Self { code, text: text.into(), retry_after_ms: None, suggestion: None }
     }
 
     pub(super) fn limited(retry_after_ms: u32) -> Self {
@@ -47,8 +50,8 @@ impl Refusal {
 
 /// Answer a request that was refused.
 pub(super) fn answer(conn: &Conn, request: u32, refusal: Refusal) {
-    let Refusal { code, text, retry_after_ms } = refusal;
-    let (request, fatal, suggestion) = (Some(request), false, None);
+    let Refusal { code, text, retry_after_ms, suggestion } = refusal;
+    let (request, fatal) = (Some(request), false);
     conn.queue(&ErrorReply { code, text, request, fatal, retry_after_ms, suggestion });
 }
 
@@ -144,7 +147,7 @@ async fn try_join(
         let rooms = conn.members();
         let is = |member: &&Arc<Member>| match member.room.pair {
             None => member.room.name == name,
-            Some(_) => member.room.label_in(&member.room.lock(), session.author.principal) == name.as_str(),
+            Some(_) => member.room.label_in(&member.room.lock(), session.principal) == name.as_str(),
         };
         (rooms.iter().find(is).cloned(), rooms.len())
     };
@@ -162,7 +165,8 @@ async fn try_join(
         return Err(Refusal::new(Code::TOO_MANY_ROOMS, format!("you are in {rooms} rooms: leave one first")));
     }
     toll::request(shared, conn, What::Joins).map_err(Refusal::limited)?;
-    if let (Some(handler), true, Some(peer)) = (&shared.handler, shared.interests.join, conn.peer()) {
+    let author = session.author();
+    if let (Some(handler), true, Some(peer)) = (&shared.handler, shared.interests.join, conn.peer(&author)) {
         let limit = shared.config.handler_timeout;
         match guard::call("join", session.id, limit, async { handler.join(peer, &name).await }).await {
             Ok(Admission::Allow) => {}
@@ -188,14 +192,14 @@ async fn try_join(
         if plan.is_some() && !made {
             return Err(exists(&name));
         }
-        let admin = shared.people.is_admin(session.author.principal);
+        let admin = shared.people.is_admin(session.principal);
         let by = By::Asking { admin, password: known_hash.as_deref(), now: Clock::timestamp() };
         let by = if made { By::Founding } else { by };
         // The room may have ended since it was found; then there is a new one under its name.
         match enter(shared, conn, session, &room, by, join.request) {
             Ok(_) => {
                 become_member(shared, &room, session);
-                tracing::info!(session = %session.id, room = %name, alias = %session.author.alias, "joined");
+                tracing::info!(session = %session.id, room = %name, alias = %session.author().alias, "joined");
                 return Ok(());
             }
             Err(NotEntered::Ended) => {}
@@ -215,8 +219,9 @@ fn again(conn: &Conn, member: &Member, request: u32) {
     let state = member.room.lock();
     let (presence, count) = (state.presence.version(), state.members.count() as u32);
     let (room, head) = (member.room.id, member.cursor());
-    let name = member.room.label_in(&state, member.author().principal);
-    conn.queue(&Joined { request, room, name, head, presence, count, latest: None });
+    let name = member.room.label_in(&state, member.session.principal);
+    let read = Some(state.read_by(member.session.principal));
+    conn.queue(&Joined { request, room, name, head, presence, count, latest: None, read });
 }
 
 /// The hash of a room's password, if this is it.
@@ -248,7 +253,7 @@ fn found(room: &Arc<Room>, state: &mut State, session: &Session, plan: Option<&P
         room.settle(state, settings.clone(), password.clone());
         changes.push(Change::PutSettings(state.house.record(room.id, None)));
     }
-    let mut standing = state.house.standing(room.id, &session.author);
+    let mut standing = state.house.standing(room.id, &session.author());
     standing.rank = Rank::Owner;
     changes.push(house::record(&standing));
     state.house.put(standing);
@@ -268,10 +273,11 @@ pub(super) fn enter(
         session.rooms.lock().push(Arc::clone(&entered.member));
         shared.keep(Change::PutMember(entered.member.record()));
         let (id, latest, cursor) = (room.id, entered.head, entered.member.cursor());
-        let name = room.label_in(state, session.author.principal);
+        let name = room.label_in(state, session.principal);
         let (presence, count) = (entered.presence, entered.count as u32);
         let missed = (latest > cursor).then_some(latest);
-        conn.queue(&Joined { request, room: id, name, head: cursor, presence, count, latest: missed });
+        let read = Some(state.read_by(session.principal));
+        conn.queue(&Joined { request, room: id, name, head: cursor, presence, count, latest: missed, read });
         // More than is sent by itself: the older part is left out, and can be read as history.
         let start = Seq::new(latest.get().saturating_sub(shared.config.max_replay));
         if start > cursor {
@@ -287,7 +293,7 @@ pub(super) fn enter(
 
 /// An account that is in a room for the first time is a member from here on, whether it has a session or not.
 fn become_member(shared: &Arc<Shared>, room: &Arc<Room>, session: &Arc<Session>) {
-    let who = Arc::clone(&session.author);
+    let who = session.author();
     if who.kind != PrincipalKind::Account || is_member(&room.lock(), who.principal) {
         return;
     }
@@ -333,10 +339,10 @@ pub(super) fn everywhere(shared: &Arc<Shared>, room: &Arc<Room>, principal: Prin
 
 /// An account's session begins, or goes on: it comes into the rooms where the account is a member.
 pub(super) fn come_back(shared: &Arc<Shared>, conn: &Arc<Conn>, session: &Arc<Session>) {
-    for id in shared.people.rooms(session.author.principal) {
+    for id in shared.people.rooms(session.principal) {
         let inside = session.rooms.lock().iter().any(|member| member.room.id == id);
         let Some(room) = shared.rooms.by_id(id).filter(|_| !inside) else { continue };
-        let (admin, now) = (shared.people.is_admin(session.author.principal), Clock::timestamp());
+        let (admin, now) = (shared.people.is_admin(session.principal), Clock::timestamp());
         match enter(shared, conn, session, &room, By::Asking { admin, password: None, now }, 0) {
             Ok(_) | Err(NotEntered::Moved | NotEntered::Ended) => {}
             Err(NotEntered::Denied(code)) => {
@@ -352,7 +358,7 @@ pub(super) async fn leave(reader: &mut Reader, leave: Leave) -> Result<(), Close
     reader.settle().await;
     let (shared, conn) = (Arc::clone(&reader.shared), Arc::clone(&reader.conn));
     let Leave { request, room } = leave;
-    let durable = conn.member(room).filter(|member| is_member(&member.room.lock(), member.author().principal));
+    let durable = conn.member(room).filter(|member| is_member(&member.room.lock(), member.session.principal));
     if let Some(member) = durable {
         return match stop_being(&shared, &member, request).await {
             Ok(()) => Ok(()),
@@ -379,7 +385,8 @@ pub(super) async fn leave(reader: &mut Reader, leave: Leave) -> Result<(), Close
     // Behind `Left` nothing of the room is written: the member is marked as gone before.
     conn.queue(&Left { request, room, code: Code::GOODBYE, text: String::new() });
     tracing::info!(session = %member.session.id, room = %member.room.name, "left");
-    if let (Some(handler), true, Some(peer)) = (&shared.handler, shared.interests.leave, conn.peer()) {
+    let author = member.author();
+    if let (Some(handler), true, Some(peer)) = (&shared.handler, shared.interests.leave, conn.peer(&author)) {
         let limit = shared.config.handler_timeout;
         let _ = guard::call("leave", member.session.id, limit, async { handler.leave(peer, &member.room.name).await })
             .await;
@@ -389,7 +396,7 @@ pub(super) async fn leave(reader: &mut Reader, leave: Leave) -> Result<(), Close
 
 /// An account leaves a room: on all its devices, and for good.
 async fn stop_being(shared: &Arc<Shared>, member: &Arc<Member>, request: u32) -> Result<(), Refusal> {
-    let (room, author) = (Arc::clone(&member.room), Arc::clone(member.author()));
+    let (room, author) = (Arc::clone(&member.room), member.author());
     let (id, who, session) = (room.id, Arc::clone(&author), member.session.id);
     let decide = move |state: &mut State| {
         let mut standing = state.house.standing(id, &who);
@@ -436,15 +443,42 @@ pub(super) fn put_out(
         take_out(shared, &member, Why::Out);
         let request = asked.filter(|(session, _)| *session == member.session.id).map_or(0, |(_, request)| request);
         member.session.queue(&Left { request, room: room.id, code, text: text.to_owned() });
+        tell_left(shared, &member);
         if let Some(conn) = member.session.conn() {
             conn.kick(shared);
         }
     }
 }
 
+/// Tell the application that a session was put out of a room. On a task of its own: whoever puts out doesn't wait for it.
+pub(super) fn tell_left(shared: &Arc<Shared>, member: &Arc<Member>) {
+    if shared.handler.is_none() || !shared.interests.leave {
+        return;
+    }
+    let (shared_, member) = (Arc::clone(shared), Arc::clone(member));
+    shared.engine.spawn(async move {
+        let Some(handler) = &shared_.handler else { return };
+        let (session, room, author) = (&member.session, &member.room.name, member.author());
+        let Author { principal, kind, alias } = &*author;
+        let away = Peer {
+            session: session.id,
+            principal: *principal,
+            kind: *kind,
+            alias,
+            address: None,
+            agent: "",
+            certificate: None,
+        };
+        let conn = session.conn();
+        let peer = conn.as_ref().and_then(|conn| conn.peer(&author)).unwrap_or(away);
+        let limit = shared_.config.handler_timeout;
+        let _ = guard::call("leave", session.id, limit, async { handler.leave(peer, room).await }).await;
+    });
+}
+
 /// End a room, whoever is in it.
 pub(super) fn close(shared: &Arc<Shared>, room: &Arc<Room>, why: &str) {
-    let here: Vec<PrincipalId> = room.lock().members.all().map(|member| member.author().principal).collect();
+    let here: Vec<PrincipalId> = room.lock().members.all().map(|member| member.session.principal).collect();
     here.into_iter().for_each(|principal| put_out(shared, room, principal, Code::NO_SUCH_ROOM, why, None));
     let standing: Vec<PrincipalId> = room.lock().house.standings.keys().copied().collect();
     let pair = room.pair.into_iter().flat_map(|(a, b)| [a, b]);

@@ -22,6 +22,7 @@
 //! queue. Nothing is awaited under a lock.
 
 mod accept;
+mod alias;
 mod attach;
 mod builder;
 mod bulk;
@@ -29,6 +30,7 @@ mod committer;
 mod conn;
 mod deed;
 mod dispatch;
+mod export;
 mod flusher;
 mod guard;
 mod handle;
@@ -43,6 +45,7 @@ mod people;
 mod publish;
 mod reader;
 mod reading;
+mod reads;
 mod registry;
 mod requests;
 mod retention;
@@ -53,6 +56,7 @@ mod sweeper;
 #[cfg(feature = "tls")]
 mod tls;
 mod toll;
+mod typing;
 mod writer;
 
 use std::net::SocketAddr;

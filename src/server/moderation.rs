@@ -84,11 +84,11 @@ pub(super) fn find(shared: &Shared, whom: &Whom) -> Option<Arc<Author>> {
     match whom {
         Whom::Id(principal) => {
             let account = shared.people.account(*principal).map(|account| people::author(&account));
-            account.or_else(|| Some(Arc::clone(&shared.sessions.of(*principal).first()?.author)))
+            account.or_else(|| Some(shared.sessions.of(*principal).first()?.author()))
         }
         Whom::Name(name) => {
             let account = shared.people.named(name).map(|account| people::author(&account));
-            account.or_else(|| Some(Arc::clone(&shared.sessions.by_alias(name)?.author)))
+            account.or_else(|| Some(shared.sessions.by_alias(name)?.author()))
         }
     }
 }
@@ -103,7 +103,7 @@ fn unknown(whom: &Whom) -> Refusal {
 
 async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, mut moderate: Moderate) -> Result<(), Refusal> {
     let Some(identity) = conn.identity() else { return Ok(()) };
-    let (actor, kind) = (Arc::clone(&identity.session.author), moderate.act);
+    let (actor, kind) = (identity.session.author(), moderate.act);
     let Some(action) = action(kind) else {
         return Err(Refusal::new(Code::BAD_REQUEST, format!("there is no act {} to ask for", kind.0)));
     };
@@ -146,7 +146,7 @@ async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, mut moderate: Moderate) -> 
         let who = Who { author: &actor, address, admin, here: here(&state) };
         may(state.house.role(who, Clock::timestamp()), action, &state.house.settings, Ticket::default())
     };
-    let ruling = ask(shared, conn, &room, action, target.as_ref(), told.is_ok()).await?;
+    let ruling = ask(shared, conn, &actor, &room, action, target.as_ref(), told.is_ok()).await?;
     let deed = Deed {
         shared: Arc::clone(shared),
         actor: Arc::clone(&actor),
@@ -223,12 +223,13 @@ fn target(shared: &Shared, room: &Room, moderate: &Moderate) -> Result<Option<Ta
 async fn ask(
     shared: &Shared,
     conn: &Conn,
+    actor: &Author,
     room: &Room,
     action: Action,
     target: Option<&Target>,
     permitted: bool,
 ) -> Result<Ruling, Refusal> {
-    let (Some(handler), true, Some(who)) = (&shared.handler, shared.interests.permission, conn.peer()) else {
+    let (Some(handler), true, Some(who)) = (&shared.handler, shared.interests.permission, conn.peer(actor)) else {
         return Ok(Ruling::AsUsual);
     };
     let whom = target.and_then(|target| match target {
@@ -251,7 +252,7 @@ async fn ask(
 pub(super) fn bans(shared: &Shared, conn: &Conn, ask: ListBans) {
     let ListBans { request, room } = ask;
     let Some(identity) = conn.identity() else { return };
-    let author = &identity.session.author;
+    let author = &identity.session.author();
     let admin = shared.people.is_admin(author.principal);
     let room = membership::room_of(conn, room).or_else(|| shared.rooms.by_id(room).filter(|_| admin));
     let Some(room) = room else {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::session;
-use crate::id::{PrincipalId, RoomId, Timestamp, random_bytes};
+use crate::id::{Alias, PrincipalId, RoomId, Timestamp, random_bytes};
 use crate::protocol::PrincipalKind;
 use crate::room::Author;
 use crate::store::{AccountRecord, BanRecord, Change, CodeRecord, StandingRecord, TokenHash};
@@ -36,6 +36,8 @@ struct Inner {
     codes: HashMap<TokenHash, CodeRecord>,
     bans: Vec<BanRecord>,
     away: HashMap<PrincipalId, String>,
+    /// Who is being renamed.
+    renaming: HashSet<PrincipalId>,
 }
 
 impl People {
@@ -105,6 +107,39 @@ impl People {
         }
     }
 
+    /// Begin to rename somebody; false if somebody is at it.
+    pub(super) fn begin_renaming(&self, principal: PrincipalId) -> bool {
+        self.inner.lock().renaming.insert(principal)
+    }
+
+    pub(super) fn end_renaming(&self, principal: PrincipalId) {
+        self.inner.lock().renaming.remove(&principal);
+    }
+
+    /// Keep another alias for an account, besides the one that it has. False if it is another one's.
+    pub(super) fn reserve(&self, principal: PrincipalId, alias: &Alias) -> bool {
+        *self.inner.lock().by_alias.entry(alias.skeleton()).or_insert(principal) == principal
+    }
+
+    /// An account doesn't get the alias that was kept for it.
+    pub(super) fn unreserve(&self, principal: PrincipalId, alias: &Alias) {
+        let mut inner = self.inner.lock();
+        let skeleton = alias.skeleton();
+        if inner.by_id.get(&principal).is_none_or(|account| account.alias.skeleton() != skeleton) {
+            inner.by_alias.remove(&skeleton);
+        }
+    }
+
+    /// An account has the alias that was kept for it; the one before is free.
+    pub(super) fn renamed(&self, principal: PrincipalId, before: &Alias, alias: &Alias) {
+        let mut inner = self.inner.lock();
+        let Some(account) = inner.by_id.get_mut(&principal) else { return };
+        account.alias = alias.clone();
+        if before.skeleton() != alias.skeleton() {
+            inner.by_alias.remove(&before.skeleton());
+        }
+    }
+
     /// Change an account; what is to be kept of it.
     pub(super) fn change(&self, principal: PrincipalId, f: impl FnOnce(&mut AccountRecord)) -> Option<Change> {
         let mut inner = self.inner.lock();
@@ -130,6 +165,12 @@ impl People {
                 inner.rooms.remove(&principal);
             }
         }
+    }
+
+    /// Whom somebody has blocked, in the order of their ids.
+    pub(super) fn blocked_by(&self, principal: PrincipalId) -> BTreeSet<PrincipalId> {
+        let inner = self.inner.lock();
+        inner.blocks.iter().filter(|(who, _)| *who == principal).map(|(_, blocked)| *blocked).collect()
     }
 
     /// Whether one of two has blocked the other.

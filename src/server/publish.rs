@@ -255,7 +255,7 @@ async fn look_up(shared: &Shared, member: &Member, outbox: OutboxId, n: u64) -> 
     if !known {
         let record = shared.store.outbox(room, outbox).await.map_err(LookUp::Store)?;
         let (decided, last) = record.map_or((0, None), |record| (record.decided, record.last));
-        let who = member.session.author.principal;
+        let who = member.session.principal;
         let taken = member.room.lock().publishers.recall(who, outbox, decided, last);
         return if taken { Ok(false) } else { Err(LookUp::TooMany) };
     }
@@ -346,7 +346,9 @@ pub(super) async fn judge(shared: &Arc<Shared>, judging: Judging) {
 }
 
 async fn ask(shared: &Shared, member: &Member, body: &[u8]) -> Result<Verdict, guard::HandlerFailed> {
-    let (Some(handler), true, Some(from)) = (&shared.handler, shared.interests.message, member.conn.peer()) else {
+    let author = member.author();
+    let peer = member.conn.peer(&author);
+    let (Some(handler), true, Some(from)) = (&shared.handler, shared.interests.message, peer) else {
         return Ok(Verdict::Deliver);
     };
     // Checked before: it is UTF-8.

@@ -110,7 +110,7 @@ async fn part(shared: &Shared, mut request: Request) -> Result<Done, StoreError>
 
 /// Encode events that are not new to the room: own ones with their publish ids, in frames of the bulk size.
 fn replay(member: &Member, batch: &Arc<Batch>, source: Source, frames: &mut Vec<u8>) {
-    let mine = batch.new.author.principal == member.session.author.principal;
+    let mine = batch.new.author.principal == member.session.principal;
     let own = |batch: &Batch| {
         let publish = batch.new.publish.filter(|_| mine)?;
         Some(OwnPublish { outbox: publish.outbox, n: publish.n })

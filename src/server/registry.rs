@@ -12,6 +12,7 @@ use super::session::{Session, Token};
 use crate::id::{Alias, PrincipalId, SessionId};
 use crate::limit::{Connections, Full};
 use crate::protocol::PrincipalKind;
+use crate::room::Author;
 use crate::store::TokenHash;
 use crate::text;
 
@@ -31,6 +32,8 @@ struct Inner {
     sessions: BTreeMap<SessionId, Arc<Session>>,
     /// By skeleton: of aliases that look alike, one is taken.
     aliases: HashMap<String, SessionId>,
+    /// The second alias of guests who are being renamed.
+    second: HashMap<SessionId, String>,
     tokens: HashMap<TokenHash, SessionId>,
     owners: BTreeSet<(PrincipalId, SessionId)>,
     /// Those without a connection, by the time at which they end.
@@ -48,6 +51,7 @@ impl Sessions {
                 conns: BTreeMap::new(),
                 sessions: BTreeMap::new(),
                 aliases: HashMap::new(),
+                second: HashMap::new(),
                 tokens: HashMap::new(),
                 owners: BTreeSet::new(),
                 away: BTreeSet::new(),
@@ -100,6 +104,47 @@ impl Sessions {
         Ok(session)
     }
 
+    /// Keep another alias for a guest, besides the one that it has. A free one as the error.
+    pub(super) fn claim_another(
+        &self,
+        session: &Session,
+        alias: &Alias,
+        reserved: impl Fn(&str) -> bool,
+    ) -> Result<(), Alias> {
+        let mut inner = self.inner.lock();
+        let skeleton = alias.skeleton();
+        if inner.aliases.get(&skeleton).is_some_and(|id| *id != session.id) || reserved(&skeleton) {
+            return Err(inner.free_like(alias, &reserved));
+        }
+        // Of a session that has ended meanwhile nothing is kept.
+        if inner.sessions.contains_key(&session.id) {
+            inner.aliases.insert(skeleton.clone(), session.id);
+            inner.second.insert(session.id, skeleton);
+        }
+        Ok(())
+    }
+
+    /// A guest doesn't get the alias that was kept for it.
+    pub(super) fn give_back(&self, session: &Session) {
+        let mut inner = self.inner.lock();
+        if let Some(skeleton) = inner.second.remove(&session.id)
+            && session.author().alias.skeleton() != skeleton
+        {
+            inner.aliases.remove(&skeleton);
+        }
+    }
+
+    /// A session's person has another alias; a guest's one before is free.
+    pub(super) fn renamed(&self, session: &Session, author: &Arc<Author>) {
+        let mut inner = self.inner.lock();
+        let before = session.author().alias.skeleton();
+        session.rename(author);
+        inner.second.remove(&session.id);
+        if before != author.alias.skeleton() && inner.aliases.get(&before) == Some(&session.id) {
+            inner.aliases.remove(&before);
+        }
+    }
+
     /// Whether a guest has this alias. `reserve` is called under the lock if not: no guest can take it meanwhile.
     pub(super) fn unless_claimed<T>(&self, alias: &Alias, reserve: impl FnOnce() -> T) -> Option<T> {
         let inner = self.inner.lock();
@@ -115,7 +160,7 @@ impl Sessions {
         let inner = self.inner.lock();
         let session = inner.sessions.get(inner.aliases.get(&text::skeleton(alias))?)?;
         // One that merely looks like it is somebody else's.
-        (session.author.alias.folded() == alias.to_lowercase()).then(|| Arc::clone(session))
+        (session.author().alias.folded() == alias.to_lowercase()).then(|| Arc::clone(session))
     }
 
     /// Every session of a principal.
@@ -135,21 +180,21 @@ impl Sessions {
     pub(super) fn begin(&self, session: &Arc<Session>, token: Option<&Token>) {
         let mut inner = self.inner.lock();
         inner.sessions.insert(session.id, Arc::clone(session));
-        inner.owners.insert((session.author.principal, session.id));
+        inner.owners.insert((session.principal, session.id));
         inner.rotate(session, None, token);
     }
 
     /// Put back a session that the store has kept. False if its alias is taken.
     pub(super) fn restore(&self, session: &Arc<Session>) -> bool {
-        let skeleton = session.author.alias.skeleton();
+        let skeleton = session.author().alias.skeleton();
         let mut inner = self.inner.lock();
-        if session.author.kind != PrincipalKind::Account {
+        if session.kind != PrincipalKind::Account {
             if inner.aliases.contains_key(&skeleton) {
                 return false;
             }
             inner.aliases.insert(skeleton, session.id);
         }
-        inner.owners.insert((session.author.principal, session.id));
+        inner.owners.insert((session.principal, session.id));
         inner.sessions.insert(session.id, Arc::clone(session));
         inner.tokens.extend(session.tokens().map(|token| (token, session.id)));
         true
@@ -192,16 +237,20 @@ impl Sessions {
 
     /// A session has ended, or did not begin: its alias is free, its tokens are good for nothing.
     pub(super) fn release(&self, session: &Session) {
-        let skeleton = session.author.alias.skeleton();
         let mut inner = self.inner.lock();
-        if inner.aliases.get(&skeleton) == Some(&session.id) {
-            inner.aliases.remove(&skeleton);
+        // While it is being renamed it has two.
+        for skeleton in
+            [Some(session.author().alias.skeleton()), inner.second.remove(&session.id)].into_iter().flatten()
+        {
+            if inner.aliases.get(&skeleton) == Some(&session.id) {
+                inner.aliases.remove(&skeleton);
+            }
         }
         for token in session.tokens() {
             inner.tokens.remove(&token);
         }
         inner.stay(session.id);
-        inner.owners.remove(&(session.author.principal, session.id));
+        inner.owners.remove(&(session.principal, session.id));
         inner.sessions.remove(&session.id);
     }
 

@@ -16,8 +16,9 @@ use crate::id::{PrincipalId, RoomName};
 use crate::limit::What;
 use crate::protocol::Code;
 use crate::protocol::message::{
-    AuditEntry, AuditPage, Away, Block, ChangePassword, DeleteAccount, Direct, Done, EndSession, Joined, ListAudit,
-    ListRooms, ListSessions, Notice, Profile, RoomEntry, RoomKind, RoomsPage, SessionEntry, SessionsPage, Whois, Whom,
+    AuditEntry, AuditPage, Away, Block, ChangeAlias, ChangePassword, DeleteAccount, Direct, Done, EndSession, Joined,
+    ListAudit, ListOwnEvents, ListRooms, ListSessions, Notice, Profile, RoomEntry, RoomKind, RoomsPage, SessionEntry,
+    SessionsPage, Whois, Whom,
 };
 use crate::room::Author;
 use crate::store::Change;
@@ -33,26 +34,43 @@ const MAX_AWAY: usize = 200;
 pub(super) enum Ask {
     ChangePassword(ChangePassword),
     DeleteAccount(DeleteAccount),
+    ChangeAlias(ChangeAlias),
     EndSession(EndSession),
     Direct(Direct),
     Block(Block),
     Audit(ListAudit),
+    OwnEvents(ListOwnEvents),
 }
 
 /// Answer what may wait.
 pub(super) async fn ask(reader: &mut Reader, ask: Ask) -> Result<(), Close> {
     let (shared, conn) = (Arc::clone(&reader.shared), Arc::clone(&reader.conn));
     let Some(identity) = conn.identity() else { return Ok(()) };
-    let author = &identity.session.author;
+    let author = &identity.session.author();
     let (request, answered) = match ask {
         Ask::ChangePassword(ask) => (ask.request, change_password(&shared, &conn, author, ask).await),
         Ask::DeleteAccount(ask) => (ask.request, delete_account(&shared, &conn, author, ask).await),
+        Ask::ChangeAlias(ask) => {
+            // What was said before is said under the alias of before.
+            reader.settle().await;
+            if let Err(refusal) = super::alias::change(&shared, &conn, &ask).await {
+                answer(&conn, ask.request, refusal);
+            }
+            return Ok(());
+        }
         Ask::EndSession(ask) => (ask.request, end_session(&shared, author, ask).await),
         Ask::Block(ask) => (ask.request, block(&shared, author, ask).await),
         Ask::Direct(ask) => {
             let request = ask.request;
             if let Err(refusal) = direct(&shared, &conn, ask) {
                 answer(&conn, request, refusal);
+            }
+            return Ok(());
+        }
+        Ask::OwnEvents(ask) => {
+            match super::export::own_events(&shared, &conn, ask).await {
+                Ok(page) => conn.queue(&page),
+                Err(refusal) => answer(&conn, ask.request, refusal),
             }
             return Ok(());
         }
@@ -135,7 +153,7 @@ pub(super) async fn delete(shared: &Arc<Shared>, principal: PrincipalId) -> bool
 }
 
 async fn end_session(shared: &Arc<Shared>, who: &Author, ask: EndSession) -> Result<(), Refusal> {
-    let session = shared.sessions.find(ask.session).filter(|session| session.author.principal == who.principal);
+    let session = shared.sessions.find(ask.session).filter(|session| session.principal == who.principal);
     let session = session.ok_or_else(|| Refusal::new(Code::BAD_REQUEST, "you have no such session"))?;
     login::revoke(shared, &session, Close::bye(Code::SESSION_REVOKED, "another session of yours ended this one")).await;
     Ok(())
@@ -144,7 +162,7 @@ async fn end_session(shared: &Arc<Shared>, who: &Author, ask: EndSession) -> Res
 /// Answer a `ListSessions`.
 pub(super) fn sessions(shared: &Shared, conn: &Conn, ask: ListSessions) {
     let Some(identity) = conn.identity() else { return };
-    let mine = shared.sessions.of(identity.session.author.principal);
+    let mine = shared.sessions.of(identity.session.principal);
     let entry = |session: &Arc<super::session::Session>| {
         let other = session.conn();
         SessionEntry {
@@ -165,7 +183,7 @@ pub(super) fn rooms(shared: &Shared, conn: &Conn, ask: ListRooms) {
     if let Err(wait) = toll::request(shared, conn, What::Reads) {
         return answer(conn, ask.request, Refusal::limited(wait));
     }
-    let principal = identity.session.author.principal;
+    let principal = identity.session.principal;
     let (mut after, limit) = (ask.after.and_then(|name| RoomName::parse(&name).ok()), ask.limit.clamp(1, MAX_PAGE));
     let mut entries = Vec::new();
     let mut bytes = 0;
@@ -222,7 +240,7 @@ fn direct(shared: &Arc<Shared>, conn: &Arc<Conn>, ask: Direct) -> Result<(), Ref
     let Some(identity) = conn.identity() else { return Ok(()) };
     toll::request(shared, conn, What::Joins).map_err(Refusal::limited)?;
     let (session, other) = (&identity.session, someone(shared, &ask.whom)?);
-    let who = &session.author;
+    let who = &session.author();
     if other.principal == who.principal {
         return Err(Refusal::new(Code::BAD_REQUEST, "that is you"));
     }
@@ -249,8 +267,8 @@ fn direct(shared: &Arc<Shared>, conn: &Arc<Conn>, ask: Direct) -> Result<(), Ref
         let state = room.lock();
         let (presence, count) = (state.presence.version(), state.members.count() as u32);
         let (name, head) = (room.label_in(&state, who.principal), member.cursor());
-        let request = ask.request;
-        conn.queue(&Joined { request, room: room.id, name, head, presence, count, latest: None });
+        let (request, read) = (ask.request, Some(state.read_by(who.principal)));
+        conn.queue(&Joined { request, room: room.id, name, head, presence, count, latest: None, read });
     } else if membership::enter(shared, conn, session, &room, By::Standing, ask.request).is_err() {
         return Err(Refusal::later(Code::NO_SUCH_ROOM, "the direct has just ended; try again"));
     }
@@ -268,6 +286,7 @@ pub(super) fn whois(shared: &Shared, conn: &Conn, ask: &Whois) {
         Ok(who) => who,
         Err(refusal) => return answer(conn, ask.request, refusal),
     };
+    let asker = conn.identity().map(|identity| identity.session.principal);
     let online = shared.sessions.of(who.principal).iter().any(|session| session.conn().is_some());
     let account = shared.people.account(who.principal);
     conn.queue(&Profile {
@@ -276,7 +295,8 @@ pub(super) fn whois(shared: &Shared, conn: &Conn, ask: &Whois) {
         online,
         away: shared.people.away(who.principal),
         seen: account.as_ref().filter(|_| !online).map(|account| account.seen.as_millis()),
-        admin: account.is_some_and(|account| account.admin),
+        admin: account.as_ref().is_some_and(|account| account.admin),
+        created: account.filter(|_| Some(who.principal) == asker).map(|account| account.created.as_millis()),
     });
 }
 
@@ -285,7 +305,7 @@ pub(super) fn away(shared: &Shared, conn: &Conn, ask: Away) {
     let Some(identity) = conn.identity() else { return };
     let text = ask.text.map(|text| text.chars().take(MAX_AWAY).collect::<String>());
     let text = text.map(|text| crate::text::display_line(&text).into_owned());
-    shared.people.set_away(identity.session.author.principal, text);
+    shared.people.set_away(identity.session.principal, text);
     conn.queue(&Done { request: ask.request });
 }
 

@@ -14,7 +14,7 @@ use super::session::Session;
 use crate::id::{PrincipalId, RoomId, RoomName, Seq, Timestamp};
 use crate::protocol::Code;
 use crate::protocol::message::{HistoryRule, Person, RoomSettings};
-use crate::room::{Author, Chunk, Diff, Due, Lookup, Members, PresenceLog, Publishers, Tail};
+use crate::room::{Author, Chunk, Diff, Due, Lookup, Members, PresenceLog, Publishers, Tail, Typists};
 use crate::store::{Change, MemberRecord, Retention, RoomRecord, SettingsRecord};
 
 /// However many rooms share the budget, each keeps so many bytes of tail.
@@ -48,6 +48,7 @@ pub(super) struct State {
     pub(super) house: House,
     /// How much of it is kept; none: as much as of any room.
     pub(super) retention: Option<Retention>,
+    pub(super) typists: Typists,
     /// It has ended; its name may be another room's by now.
     ended: bool,
 }
@@ -81,6 +82,13 @@ pub(super) struct Member {
 impl State {
     pub(super) fn has_ended(&self) -> bool {
         self.ended
+    }
+
+    /// The last event that somebody has read, on any of their devices.
+    pub(super) fn read_by(&self, principal: PrincipalId) -> Seq {
+        let standing = self.house.standings.get(&principal).filter(|standing| standing.member);
+        let read = standing.map_or(Seq::ZERO, |standing| standing.read);
+        self.members.of(principal).map(|member| member.read()).fold(read, Seq::max)
     }
 }
 
@@ -172,9 +180,9 @@ impl Member {
         self.left.store(true, Ordering::SeqCst);
     }
 
-    /// Note how far the application at the other end has read.
-    pub(super) fn read_up_to(&self, seq: Seq) {
-        self.progress.fetch_max(seq.get(), Ordering::Relaxed);
+    /// Note how far the application at the other end has read. True if that is further than before.
+    pub(super) fn read_up_to(&self, seq: Seq) -> bool {
+        self.progress.fetch_max(seq.get(), Ordering::Relaxed) < seq.get()
     }
 
     pub(super) fn read(&self) -> Seq {
@@ -186,8 +194,8 @@ impl Member {
         MemberRecord { session: self.session.id, room: self.room.id, since: self.since, read: self.read() }
     }
 
-    pub(super) fn author(&self) -> &Arc<Author> {
-        &self.session.author
+    pub(super) fn author(&self) -> Arc<Author> {
+        self.session.author()
     }
 }
 
@@ -241,6 +249,7 @@ impl Room {
             publishers: Publishers::default(),
             house: House::default(),
             retention: None,
+            typists: Typists::default(),
             ended: false,
         };
         let (open_history, dirty) = (AtomicBool::new(true), AtomicBool::new(false));
@@ -287,10 +296,10 @@ impl Room {
         if !session.is_on(conn) {
             return Err(NotEntered::Moved);
         }
-        let principal = session.author.principal;
+        let principal = session.principal;
         if let By::Asking { admin, password, now } = by {
             let (here, address) = (state.members.has(principal), conn.address.map(|address| address.ip()));
-            let who = Who { author: &session.author, address, admin, here };
+            let who = Who { author: &session.author(), address, admin, here };
             let members = state.members.count();
             state.house.may_enter(who, password, members, now).map_err(NotEntered::Denied)?;
         }
@@ -299,7 +308,7 @@ impl Room {
         let member = match standing {
             // An account goes on where it has read up to on any of its devices.
             Some(standing) => {
-                let read = state.members.of(principal).map(|member| member.read()).fold(standing.read, Seq::max);
+                let read = state.read_by(principal);
                 let member = Member::new(conn, self, session, standing.since);
                 member.cursor.store(read.min(head).get(), Ordering::SeqCst);
                 member.progress.store(read.get(), Ordering::SeqCst);
@@ -309,7 +318,7 @@ impl Room {
         };
         if state.members.insert(principal, session.id, Arc::clone(&member)) {
             let count = state.members.count();
-            state.presence.record(Arc::clone(&session.author), true, count);
+            state.presence.record(session.author(), true, count);
         }
         let entered = Entered { member, head, presence: state.presence.version(), count: state.members.count() };
         queue(&entered, &state);
@@ -322,7 +331,7 @@ impl Room {
         let author = member.author();
         if state.members.insert(author.principal, member.session.id, Arc::clone(member)) {
             let count = state.members.count();
-            state.presence.record(Arc::clone(author), true, count);
+            state.presence.record(author, true, count);
         }
     }
 
@@ -339,7 +348,7 @@ impl Room {
         old.unseat();
         let head = state.tail.head();
         let member = Arc::new(old.moved(conn, cursor(head), head));
-        if !state.members.replace(old.author().principal, old.session.id, Arc::clone(&member)) {
+        if !state.members.replace(old.session.principal, old.session.id, Arc::clone(&member)) {
             return None;
         }
         let (presence, count) = (state.presence.version(), state.members.count());
@@ -354,14 +363,14 @@ impl Room {
         let member =
             Member { left: Arc::clone(&old.left), ..Member::away(nobody, self, &old.session, old.since, old.read()) };
         let member = Arc::new(member);
-        state.members.replace(old.author().principal, old.session.id, Arc::clone(&member));
+        state.members.replace(old.session.principal, old.session.id, Arc::clone(&member));
         member
     }
 
     /// Note how far an account has read, for its next device.
     pub(super) fn note_read(&self, member: &Member) -> Option<Change> {
         let mut state = self.lock();
-        let standing = state.house.standings.get_mut(&member.author().principal).filter(|standing| standing.member)?;
+        let standing = state.house.standings.get_mut(&member.session.principal).filter(|standing| standing.member)?;
         let read = member.read();
         if standing.read >= read {
             return None;
@@ -390,7 +399,7 @@ impl Room {
     pub(super) fn page(&self, after: Option<crate::id::PrincipalId>, limit: usize) -> (u64, Vec<Person>, bool) {
         let state = self.lock();
         let (members, more) = state.members.page(after, limit);
-        let people = members.iter().map(|m| person(m.author(), 0)).collect();
+        let people = members.iter().map(|m| person(&m.author(), 0)).collect();
         (state.presence.version(), people, more)
     }
 
@@ -533,8 +542,8 @@ impl Rooms {
         if principal_gone {
             state.publishers.forget(who.principal);
             let count = state.members.count();
-            state.presence.record(Arc::clone(who), false, count);
-            state.house.departed(who, why, member.read()).into_iter().for_each(&mut keep);
+            state.presence.record(Arc::clone(&who), false, count);
+            state.house.departed(&who, why, member.read()).into_iter().for_each(&mut keep);
         }
         if !state.members.is_empty() || room.stays(&state) {
             keep(Change::DropMember { session: member.session.id, room: room.id });

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use sha2::{Digest, Sha256};
 
 use super::conn::Conn;
 use super::rooms::Member;
-use crate::id::{SessionId, Timestamp, random_bytes};
+use crate::id::{PrincipalId, SessionId, Timestamp, random_bytes};
 use crate::limit::{Conduct, Meter};
-use crate::protocol::Message;
+use crate::protocol::{Message, PrincipalKind};
 use crate::room::Author;
 use crate::store::{SessionRecord, TokenHash};
 
@@ -18,7 +18,10 @@ use crate::store::{SessionRecord, TokenHash};
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) id: SessionId,
-    pub(super) author: Arc<Author>,
+    pub(super) principal: PrincipalId,
+    pub(super) kind: PrincipalKind,
+    /// The person as others see them; another one once their alias is another.
+    author: RwLock<Arc<Author>>,
     /// The rooms that it is in. Locked under a room's lock, never around it.
     pub(super) rooms: Mutex<Vec<Arc<Member>>>,
     /// Held while the session moves from one connection to another, is left without one, or ends. Outermost.
@@ -69,13 +72,25 @@ impl Session {
         let seat = Mutex::new(Seat { token, previous, ..Seat::default() });
         Self {
             id,
-            author,
+            principal: author.principal,
+            kind: author.kind,
+            author: RwLock::new(author),
             rooms: Mutex::default(),
             moving: Mutex::default(),
             meter: Meter::default(),
             conduct: Mutex::default(),
             seat,
         }
+    }
+
+    /// The person as others see them at this moment.
+    pub(super) fn author(&self) -> Arc<Author> {
+        Arc::clone(&self.author.read())
+    }
+
+    /// Its person has another alias.
+    pub(super) fn rename(&self, author: &Arc<Author>) {
+        *self.author.write() = Arc::clone(author);
     }
 
     /// Give it a connection. Returns the one that it had.
@@ -127,9 +142,9 @@ impl Session {
         let seat = self.seat.lock();
         Some(SessionRecord {
             id: self.id,
-            principal: self.author.principal,
-            kind: self.author.kind,
-            alias: self.author.alias.clone(),
+            principal: self.principal,
+            kind: self.kind,
+            alias: self.author.read().alias.clone(),
             token: seat.token?,
             previous: seat.previous,
             seen,

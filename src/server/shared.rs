@@ -12,6 +12,7 @@ use super::conn::Conn;
 use super::flusher::FlushQueue;
 use super::login::Login;
 use super::people::People;
+use super::reads::Reads;
 use super::registry::Sessions;
 use super::rooms::{Room, Rooms};
 use super::toll::Tolls;
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     pub(super) authenticator: Option<Arc<dyn DynAuthenticator>>,
     pub(super) people: People,
     pub(super) login: Login,
+    pub(super) reads: Reads,
     pub(super) rooms: Rooms,
     pub(super) sessions: Sessions,
     pub(super) commits: CommitQueue,

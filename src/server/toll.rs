@@ -14,7 +14,7 @@ use super::conn::{Close, Conn};
 use super::session::Session;
 use super::shared::Shared;
 use crate::id::PrincipalId;
-use crate::limit::{Full, Limits, Meter, Meters, Prefix, Rates, Sentence, What};
+use crate::limit::{Full, Limits, Meter, Meters, Prefix, Rate, Rates, Sentence, What};
 use crate::protocol::{Code, PrincipalKind};
 use crate::rt::{self, Turn, Turns};
 
@@ -23,6 +23,9 @@ const RETURN_MS: u32 = 30_000;
 
 /// Who has sent too many bytes waits until so many more fit: a frame or two.
 const BATCH_BYTES: u64 = 64 * 1024;
+
+/// How often somebody may change their alias: it is told in every room that they are in.
+const RENAMES: Rate = Rate::per_minute(2, 5);
 
 /// What may be said about any limit.
 pub(super) const TEXT: &str = "that is more than one may do in so short a time; wait, and try again";
@@ -33,6 +36,7 @@ pub(super) struct Tolls {
     limits: Limits,
     addresses: Mutex<Meters<Prefix, Address>>,
     accounts: Mutex<Meters<PrincipalId>>,
+    renamed: Mutex<Meters<PrincipalId>>,
 }
 
 /// So many connections from one address are read whenever there is something to read; those of an address with more take
@@ -82,7 +86,8 @@ impl Tolls {
     pub(super) fn new(limits: Limits) -> Option<Self> {
         let max = limits.max_addresses.max(1);
         let (addresses, accounts) = (Mutex::new(Meters::new(max)), Mutex::new(Meters::new(max)));
-        (limits != Limits::NONE).then_some(Self { limits, addresses, accounts })
+        let renamed = Mutex::new(Meters::new(max));
+        (limits != Limits::NONE).then_some(Self { limits, addresses, accounts, renamed })
     }
 }
 
@@ -104,7 +109,7 @@ pub(super) fn attach(shared: &Shared, conn: &Conn, session: &Session) {
     let now = shared.clock.nanos();
     let address = address.map(|address| tolls.addresses.lock().of(address.into(), now));
     // A guest has one session only.
-    let author = &session.author;
+    let author = &session.author();
     let account = (author.kind == PrincipalKind::Account).then(|| tolls.accounts.lock().of(author.principal, now));
     address.iter().for_each(|address| drop(address.connections.fetch_add(1, Ordering::Relaxed)));
     let _ = conn.toll.set(Toll { account, address });
@@ -158,7 +163,8 @@ impl<'a> Counted<'a> {
     }
 
     fn carry_out(&self, sentence: Sentence) {
-        let (session, alias) = (self.session.id, self.session.author.alias.as_str());
+        let (session, author) = (self.session.id, self.session.author());
+        let alias = author.alias.as_str();
         match sentence {
             Sentence::Nothing => {}
             Sentence::CoolOff => {
@@ -189,6 +195,15 @@ pub(super) fn request(shared: &Shared, conn: &Conn, what: What) -> Result<(), u3
     }
     counted.charge(what, 1);
     Ok(())
+}
+
+/// Somebody wants another alias. The milliseconds to wait if that was so a moment ago.
+pub(super) fn rename(shared: &Shared, conn: &Conn) -> Result<(), u32> {
+    let (Some(tolls), Some(counted)) = (&shared.tolls, Counted::new(shared, conn)) else { return Ok(()) };
+    let meter = tolls.renamed.lock().of(counted.session.principal, counted.now);
+    // The meter counts nothing else, so that any of its buckets does.
+    let bucket = meter.of(What::Joins);
+    if bucket.take(RENAMES, counted.now) { Ok(()) } else { Err(counted.refuse(bucket.wait(RENAMES, counted.now, 1))) }
 }
 
 /// How many of these messages may be published now; they count as published.

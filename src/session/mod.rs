@@ -9,3 +9,4 @@ pub(crate) mod handshake;
 pub(crate) mod heartbeat;
 pub(crate) mod journal;
 pub(crate) mod outbox;
+pub(crate) mod unread;

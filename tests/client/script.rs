@@ -75,7 +75,17 @@ impl Script {
         self.send(&Attached { session, resumed: false, token: None, reason: None, grace_ms: 0 }).await;
         let request = self.expect::<Join>().await.request;
         let name = "lobby".into();
-        self.send(&Joined { request, room: ROOM, name, head: Seq::new(9), presence: 1, count: 1, latest: None }).await;
+        self.send(&Joined {
+            request,
+            room: ROOM,
+            name,
+            head: Seq::new(9),
+            presence: 1,
+            count: 1,
+            latest: None,
+            read: None,
+        })
+        .await;
     }
 
     /// Send a frame as bulk.
@@ -100,7 +110,7 @@ impl Script {
     pub async fn join_lobby(&mut self, head: u64) {
         let request = self.expect::<Join>().await.request;
         let (name, head) = ("lobby".into(), Seq::new(head));
-        self.send(&Joined { request, room: ROOM, name, head, presence: 1, count: 1, latest: None }).await;
+        self.send(&Joined { request, room: ROOM, name, head, presence: 1, count: 1, latest: None, read: None }).await;
     }
 
     /// Let a client go on with its session; what it says of its places.
@@ -113,7 +123,17 @@ impl Script {
         self.authenticated(1).await;
         self.attached(true, token + 1).await;
         let (head, latest) = (Seq::new(head), Some(Seq::new(latest)));
-        self.send(&Joined { request: 0, room: ROOM, name: "lobby".into(), head, presence: 1, count: 1, latest }).await;
+        self.send(&Joined {
+            request: 0,
+            room: ROOM,
+            name: "lobby".into(),
+            head,
+            presence: 1,
+            count: 1,
+            latest,
+            read: None,
+        })
+        .await;
         attach.cursors
     }
 

@@ -15,7 +15,7 @@ use crate::steps::*;
 use crate::support::*;
 
 /// The next event that `pick` takes.
-async fn next<T>(events: &mut Events, pick: impl Fn(Event) -> Option<T>) -> T {
+pub(crate) async fn next<T>(events: &mut Events, pick: impl Fn(Event) -> Option<T>) -> T {
     let found = async {
         loop {
             if let Some(found) = pick(events.next().await.expect("the client goes on")) {
@@ -26,7 +26,7 @@ async fn next<T>(events: &mut Events, pick: impl Fn(Event) -> Option<T>) -> T {
     timeout(PATIENCE, found).await.expect("it comes in time")
 }
 
-fn text(event: Event) -> Option<String> {
+pub(crate) fn text(event: Event) -> Option<String> {
     match event {
         Event::Message(message) => Some(message.text),
         _ => None,

@@ -5,9 +5,15 @@ mod support;
 
 mod accounts;
 #[cfg(feature = "testing")]
+mod alias;
+#[cfg(feature = "testing")]
 mod clients;
 mod directs;
+#[cfg(feature = "testing")]
+mod export;
 mod moderation;
 #[cfg(feature = "sqlite")]
 mod restart;
+#[cfg(feature = "testing")]
+mod signals;
 mod steps;

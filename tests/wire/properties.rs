@@ -127,6 +127,31 @@ fn room_entry() -> impl Strategy<Value = RoomEntry> {
     (text(), any::<u32>(), settings()).prop_map(|(name, members, settings)| RoomEntry { name, members, settings })
 }
 
+fn own_place() -> impl Strategy<Value = OwnPlace> {
+    (room(), seq()).prop_map(|(room, seq)| OwnPlace { room, seq })
+}
+
+fn own_event() -> impl Strategy<Value = OwnEvent> {
+    (room(), text(), seq(), any::<i64>(), event_kind(), bytes())
+        .prop_map(|(room, name, seq, at, kind, bytes)| OwnEvent { room, name, seq, at, kind, bytes: bytes.into() })
+}
+
+fn membership() -> impl Strategy<Value = Membership> {
+    let rank = any::<u8>().prop_map(Rank::from_u8);
+    (room(), text(), any::<bool>(), any::<bool>(), rank, option::of(any::<i64>()), seq(), seq()).prop_map(
+        |(room, name, member, invited, rank, muted_until, since, read)| Membership {
+            room,
+            name,
+            member,
+            invited,
+            rank,
+            muted_until,
+            since,
+            read,
+        },
+    )
+}
+
 fn ban_entry() -> impl Strategy<Value = BanEntry> {
     (text(), text(), text(), option::of(any::<i64>())).prop_map(|(whom, by, reason, until)| BanEntry {
         whom,
@@ -215,7 +240,7 @@ messages! {
     Join { request: any::<u32>(), name: text() }
     Joined {
         request: any::<u32>(), room: room(), name: text(), head: seq(), presence: any::<u64>(), count: any::<u32>(),
-        latest: option::of(seq()),
+        latest: option::of(seq()), read: option::of(seq()),
     }
     Leave { request: any::<u32>(), room: room() }
     Left { request: any::<u32>(), room: room(), code: code(), text: text() }
@@ -264,7 +289,7 @@ messages! {
     Whois { request: any::<u32>(), whom: whom() }
     Profile {
         request: any::<u32>(), person: person(), online: any::<bool>(), away: option::of(text()),
-        seen: option::of(any::<i64>()), admin: any::<bool>(),
+        seen: option::of(any::<i64>()), admin: any::<bool>(), created: option::of(any::<i64>()),
     }
     Away { request: any::<u32>(), text: option::of(text()) }
     ListAudit { request: any::<u32>(), before: option::of(any::<u64>()), limit: any::<u32>() }
@@ -278,6 +303,17 @@ messages! {
         request: any::<u32>(), room: room(), version: any::<u64>(), members: vec(person(), 0..4), more: any::<bool>(),
     }
     Notice { text: text(), at: any::<i64>() }
+    ChangeAlias { request: any::<u32>(), alias: text() }
+    Renamed { request: any::<u32>(), alias: text() }
+    ListOwnEvents { request: any::<u32>(), after: option::of(own_place()) }
+    OwnEventsPage { request: any::<u32>(), events: vec(own_event(), 0..4), next: option::of(own_place()) }
+    ListMemberships { request: any::<u32>(), after: option::of(room()) }
+    MembershipsPage { request: any::<u32>(), memberships: vec(membership(), 0..4), more: any::<bool>() }
+    ListBlocks { request: any::<u32>(), after: option::of(principal()) }
+    BlocksPage { request: any::<u32>(), blocked: vec(person(), 0..4), more: any::<bool>() }
+    Typing { room: room(), typing: any::<bool>() }
+    Types { room: room(), person: person(), typing: any::<bool>() }
+    Read { room: room(), seq: seq() }
 }
 
 fn round_trip<M: Message + PartialEq + std::fmt::Debug>(message: M) -> Result<(), TestCaseError> {

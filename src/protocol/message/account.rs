@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
-use crate::id::SessionId;
+use super::log::EventKind;
+use crate::id::{RoomId, Seq, SessionId};
 
 /// A password, or a code that is as good as one. Its `Debug` shows nothing of it.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
@@ -126,4 +128,91 @@ pub struct EndSession {
     /// Which.
     #[n(1)]
     pub session: SessionId,
+}
+
+/// Client → server: this principal is to be called otherwise. Answered by a `Renamed`.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct ChangeAlias {
+    /// Comes back in the answer.
+    #[n(0)]
+    pub request: u32,
+    /// The wished alias.
+    #[n(1)]
+    pub alias: String,
+}
+
+/// Server → client: this principal is called so from here on.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Renamed {
+    /// The `ChangeAlias`'s, or 0 if it wasn't this session that asked.
+    #[n(0)]
+    pub request: u32,
+    /// The alias, in NFC.
+    #[n(1)]
+    pub alias: String,
+}
+
+/// Client → server: what has this account said, in any room?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct ListOwnEvents {
+    /// Comes back in the answer.
+    #[n(0)]
+    pub request: u32,
+    /// Where the page before ended; none for the first one.
+    #[n(1)]
+    pub after: Option<OwnPlace>,
+}
+
+/// How far somebody's own events were looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct OwnPlace {
+    /// In this room; those of lower ids are done.
+    #[n(0)]
+    pub room: RoomId,
+    /// Up to this event.
+    #[n(1)]
+    pub seq: Seq,
+}
+
+/// An event of one's own.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct OwnEvent {
+    /// The room.
+    #[n(0)]
+    pub room: RoomId,
+    /// Its name, as oneself is shown it.
+    #[n(1)]
+    pub name: String,
+    /// The event's number there.
+    #[n(2)]
+    pub seq: Seq,
+    /// Server time, milliseconds since 1970.
+    #[n(3)]
+    pub at: i64,
+    /// What sort of event.
+    #[n(4)]
+    pub kind: EventKind,
+    /// Its bytes; for a text, UTF-8.
+    #[n(5)]
+    pub bytes: ByteVec,
+}
+
+/// Server → client: some of what this account has said; perhaps none, and there is more all the same.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct OwnEventsPage {
+    /// The request's.
+    #[n(0)]
+    pub request: u32,
+    /// The events.
+    #[n(1)]
+    pub events: Vec<OwnEvent>,
+    /// Where to go on; none: that was all.
+    #[n(2)]
+    pub next: Option<OwnPlace>,
 }

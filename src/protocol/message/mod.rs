@@ -89,6 +89,10 @@ messages! {
     SessionsPage = 0x0304;
     EndSession = 0x0305;
     DeleteAccount = 0x0306;
+    ChangeAlias = 0x0307;
+    Renamed = 0x0308;
+    ListOwnEvents = 0x0309;
+    OwnEventsPage = 0x030a;
     ListRooms = 0x0310;
     RoomsPage = 0x0311;
     CreateRoom = 0x0312;
@@ -96,8 +100,12 @@ messages! {
     Moderate = 0x0314;
     ListBans = 0x0315;
     BansPage = 0x0316;
+    ListMemberships = 0x0317;
+    MembershipsPage = 0x0318;
     Direct = 0x0320;
     Block = 0x0321;
+    ListBlocks = 0x0322;
+    BlocksPage = 0x0323;
     Whois = 0x0330;
     Profile = 0x0331;
     Away = 0x0332;
@@ -107,4 +115,7 @@ messages! {
     Members = 0x0502;
     MembersPage = 0x0503;
     Notice = 0x0504;
+    Typing = 0x0505;
+    Types = 0x0506;
+    Read = 0x0507;
 }

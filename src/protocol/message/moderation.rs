@@ -69,7 +69,7 @@ pub struct RoomChange {
     /// Whom it is about.
     #[n(0)]
     pub whom: Option<Person>,
-    /// The topic, or the reason.
+    /// The topic, the reason, or the new alias.
     #[n(1)]
     pub text: Option<String>,
     /// Until when, in milliseconds since 1970; none: until it is taken back.
@@ -111,10 +111,12 @@ impl EventKind {
     pub const MEMBERSHIP: EventKind = EventKind(12);
     /// The event `value` was removed.
     pub const DELETION: EventKind = EventKind(13);
+    /// The author, who is still named as before, is called `text` from here on.
+    pub const ALIAS: EventKind = EventKind(14);
 
     /// Whether it tells a change in a room.
     pub const fn is_change(self) -> bool {
-        self.0 >= Self::TOPIC.0 && self.0 <= Self::DELETION.0
+        self.0 >= Self::TOPIC.0 && self.0 <= Self::ALIAS.0
     }
 }
 

@@ -4,7 +4,7 @@ use minicbor::data::Type;
 use minicbor::{Decode, Encode};
 
 use super::connection::PrincipalKind;
-use crate::id::{PrincipalId, RoomId};
+use crate::id::{PrincipalId, RoomId, Seq};
 
 /// A member, as others see it.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -164,6 +164,9 @@ pub struct Profile {
     /// Keeps order on the whole server.
     #[n(5)]
     pub admin: bool,
+    /// When the account was made, in milliseconds since 1970; told to its owner only.
+    #[n(6)]
+    pub created: Option<i64>,
 }
 
 /// Client → server: this session's person is away, or is back.
@@ -191,4 +194,70 @@ pub struct Block {
     /// Whether to block them.
     #[n(2)]
     pub blocked: bool,
+}
+
+/// Client → server: from whom does this principal take nothing?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct ListBlocks {
+    /// Comes back in the answer.
+    #[n(0)]
+    pub request: u32,
+    /// Those whose ids come after this one; none for the first page.
+    #[n(1)]
+    pub after: Option<PrincipalId>,
+}
+
+/// Server → client: a page of those whom this principal has blocked, in the order of their ids.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct BlocksPage {
+    /// The request's.
+    #[n(0)]
+    pub request: u32,
+    /// Who; the alias is empty of somebody who isn't known any more.
+    #[n(1)]
+    pub blocked: Vec<Person>,
+    /// There are more behind the last one.
+    #[n(2)]
+    pub more: bool,
+}
+
+/// Client → server: this person is writing something, or is no longer. Without an answer; it may be dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Typing {
+    /// Where.
+    #[n(0)]
+    pub room: RoomId,
+    /// Whether they are.
+    #[n(1)]
+    pub typing: bool,
+}
+
+/// Server → client: somebody is writing something, or is no longer. It holds for six seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Types {
+    /// Where.
+    #[n(0)]
+    pub room: RoomId,
+    /// Who; the version is 0.
+    #[n(1)]
+    pub person: Person,
+    /// Whether they are.
+    #[n(2)]
+    pub typing: bool,
+}
+
+/// Server → client: this account has read so far, on another device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Read {
+    /// Where.
+    #[n(0)]
+    pub room: RoomId,
+    /// The last event that was read.
+    #[n(1)]
+    pub seq: Seq,
 }

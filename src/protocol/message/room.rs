@@ -3,6 +3,7 @@
 use minicbor::{Decode, Encode};
 
 use super::account::Secret;
+use super::moderation::Rank;
 use super::number::open_number;
 use super::presence::Whom;
 use crate::id::{RoomId, Seq};
@@ -60,6 +61,9 @@ pub struct Joined {
     /// The room's last event, if that is not `head`: what lies between comes as replay.
     #[n(6)]
     pub latest: Option<Seq>,
+    /// The last event that this principal has read on any of its devices.
+    #[n(7)]
+    pub read: Option<Seq>,
 }
 
 /// Client → server: stop being a member.
@@ -269,4 +273,61 @@ pub struct Direct {
     /// Who else.
     #[n(1)]
     pub whom: Whom,
+}
+
+/// Client → server: what is this principal in which rooms, beyond this session?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct ListMemberships {
+    /// Comes back in the answer.
+    #[n(0)]
+    pub request: u32,
+    /// Those in rooms whose ids come after this one; none for the first page.
+    #[n(1)]
+    pub after: Option<RoomId>,
+}
+
+/// What somebody is in a room.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Membership {
+    /// The room.
+    #[n(0)]
+    pub room: RoomId,
+    /// Its name, as they are shown it.
+    #[n(1)]
+    pub name: String,
+    /// They are a member, whether they are here or not.
+    #[n(2)]
+    pub member: bool,
+    /// They may come in, whatever the room's kind.
+    #[n(3)]
+    pub invited: bool,
+    /// Who they are there.
+    #[n(4)]
+    pub rank: Rank,
+    /// They may not talk until then, in milliseconds since 1970.
+    #[n(5)]
+    pub muted_until: Option<i64>,
+    /// The room's last event when they became a member.
+    #[n(6)]
+    pub since: Seq,
+    /// How far they have read, on any device.
+    #[n(7)]
+    pub read: Seq,
+}
+
+/// Server → client: a page of this principal's memberships, in the order of the rooms' ids.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct MembershipsPage {
+    /// The request's.
+    #[n(0)]
+    pub request: u32,
+    /// What they are.
+    #[n(1)]
+    pub memberships: Vec<Membership>,
+    /// There are more behind the last one.
+    #[n(2)]
+    pub more: bool,
 }

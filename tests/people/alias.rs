@@ -1,0 +1,251 @@
+//! Somebody is called otherwise: everywhere, for good, and only as the rules for names allow.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_std::task::block_on;
+use chatnet::protocol::Code;
+use chatnet::protocol::message::*;
+use chatnet::{
+    Admission, Alias, Client, Event, EventKind, Handler, Interests, Limits, Peer, Registration, RequestError,
+};
+
+use crate::steps::*;
+use crate::support::*;
+
+/// Ask for another alias; what it became, or why not.
+fn rename(wire: &mut Wire, alias: &str) -> Result<String, ErrorReply> {
+    wire.send(&ChangeAlias { request: 77, alias: alias.into() });
+    loop {
+        let got = wire.next().expect("the server answers");
+        if got.is(Kind::Renamed) {
+            let renamed: Renamed = got.read();
+            if renamed.request == 77 {
+                return Ok(renamed.alias);
+            }
+        }
+        if got.is(Kind::ErrorReply) {
+            return Err(got.read());
+        }
+    }
+}
+
+fn code(result: Result<String, ErrorReply>) -> Option<Code> {
+    result.err().map(|e| e.code)
+}
+
+/// The aliases of a room's members.
+fn members(wire: &mut Wire, room: chatnet::RoomId) -> Vec<String> {
+    wire.send(&Members { request: 5, room, after: None, limit: 100 });
+    let page: MembersPage = wire.skip_to();
+    let mut aliases: Vec<_> = page.members.into_iter().map(|person| person.alias).collect();
+    aliases.sort();
+    aliases
+}
+
+#[test]
+fn a_guest_is_called_otherwise_in_every_room_from_then_on() {
+    let server = TestServer::start();
+    let (mut ada, joined) = Wire::member(server.addr, "ada", "den");
+    let (mut bob, _) = Wire::member(server.addr, "bob", "den");
+    let elsewhere = ada.join("attic").room;
+    say(&mut ada, joined.room, "before").unwrap();
+    assert_eq!(hear(&mut bob), ["before"]);
+    assert_eq!(rename(&mut ada, "Ada L"), Ok("Ada L".into()));
+    let (deliver, change) = change(&mut bob, EventKind::ALIAS);
+    assert_eq!(
+        (deliver.alias.as_str(), change.text.as_deref()),
+        ("ada", Some("Ada L")),
+        "who, under the name they know"
+    );
+    say(&mut ada, joined.room, "after").unwrap();
+    let after: Deliver = bob.skip_to();
+    assert_eq!((after.alias.as_str(), after.principal), ("Ada L", deliver.principal));
+    assert_eq!(members(&mut bob, joined.room), ["Ada L", "bob"]);
+    // In the other room it is an event too.
+    ada.send(&History { request: 6, room: elsewhere, place: Place::Before(chatnet::Seq::new(9)), limit: 10 });
+    let there: Deliver = loop {
+        let got: Deliver = ada.skip_to();
+        if got.source == Some(2) {
+            break got;
+        }
+    };
+    assert_eq!(there.events[0].kind, EventKind::ALIAS);
+    // The name of before is free, and the new one is not.
+    drop(Wire::guest(server.addr, "ada"));
+    let mut wire = Wire::connect(server.addr);
+    wire.hello();
+    wire.send(&guest("ADA l"));
+    assert_eq!(wire.expect::<ErrorReply>().code, Code::ALIAS_IN_USE);
+}
+
+#[test]
+fn an_alias_that_breaks_the_rules_or_is_somebody_s_is_refused_and_nothing_has_changed() {
+    let server = open();
+    drop(register(server.addr, "carl"));
+    let _bob = Wire::guest(server.addr, "bob");
+    let (mut ada, joined) = Wire::member(server.addr, "ada", "den");
+    for (wish, expected) in [
+        ("admin", Code::ALIAS_INVALID),
+        ("a\u{202e}b", Code::ALIAS_INVALID),
+        ("", Code::ALIAS_INVALID),
+        ("bob", Code::ALIAS_IN_USE),
+        ("b\u{43e}b", Code::ALIAS_IN_USE),
+        ("CARL", Code::ALIAS_IN_USE),
+    ] {
+        assert_eq!(code(rename(&mut ada, wish)), Some(expected), "{wish:?}");
+    }
+    assert_eq!(members(&mut ada, joined.room), ["ada"]);
+    let suggested = rename(&mut ada, "bob").unwrap_err();
+    assert_eq!(suggested.suggestion.as_deref(), Some("bob2"));
+    assert_eq!(rename(&mut ada, "eve"), Ok("eve".into()));
+    let limited = rename(&mut ada, "eva").unwrap_err();
+    assert_eq!(limited.code, Code::RATE_LIMITED, "five at once are enough");
+    assert!(limited.retry_after_ms.is_some_and(|ms| ms > 1_000));
+}
+
+#[test]
+fn an_alias_is_brought_into_its_normal_form_and_may_differ_in_case_only() {
+    let server = TestServer::start();
+    let mut ada = Wire::guest(server.addr, "zoe");
+    assert_eq!(rename(&mut ada, "zoe\u{308}"), Ok("zo\u{eb}".into()));
+    assert_eq!(rename(&mut ada, "Zo\u{eb}"), Ok("Zo\u{eb}".into()));
+    assert_eq!(rename(&mut ada, "Zo\u{eb}"), Ok("Zo\u{eb}".into()), "as before is fine");
+}
+
+#[test]
+fn an_account_is_called_otherwise_on_all_its_devices_and_logs_in_so() {
+    let server = open();
+    let mut desk = register(server.addr, "ada");
+    let mut phone = login(server.addr, "ada");
+    let room = join(&mut desk, "den").unwrap().room;
+    phone.skip_to::<Joined>();
+    assert_eq!(rename(&mut desk, "lovelace"), Ok("lovelace".into()));
+    let told: Renamed = phone.skip_to();
+    assert_eq!((told.request, told.alias.as_str()), (0, "lovelace"));
+    say(&mut phone, room, "hello").unwrap();
+    let heard = loop {
+        let deliver: Deliver = desk.skip_to();
+        if deliver.events[0].kind == EventKind::TEXT {
+            break deliver;
+        }
+    };
+    assert_eq!(heard.alias, "lovelace");
+    let (_, who) = attempt(server.addr, &auth("password", "lovelace", PASSWORD, None)).unwrap();
+    assert_eq!(who.alias, "lovelace");
+    assert!(attempt(server.addr, &auth("password", "ada", PASSWORD, None)).is_err(), "nobody is called so now");
+}
+
+#[test]
+fn who_is_muted_or_would_be_banned_by_the_new_name_keeps_theirs() {
+    let server = open();
+    let mut ada = register(server.addr, "ada");
+    let room = join(&mut ada, "den").unwrap().room;
+    change(&mut ada, EventKind::MEMBERSHIP);
+    let (mut bob, _) = Wire::member(server.addr, "bob", "den");
+    assert_eq!(moderate(&mut ada, on(room, EventKind::MUTE, "bob")), Ok(()));
+    assert_eq!(code(rename(&mut bob, "shout")), Some(Code::MUTED), "an alias is something said");
+    assert_eq!(moderate(&mut ada, on(room, EventKind::UNMUTE, "bob")), Ok(()));
+    assert_eq!(moderate(&mut ada, on(room, EventKind::BAN, "spam*")), Ok(()));
+    assert_eq!(code(rename(&mut bob, "spammer")), Some(Code::ROOM_BANNED));
+    block_on(server.handle.ban("troll*", "", None)).unwrap();
+    assert_eq!(code(rename(&mut bob, "trolley")), Some(Code::BANNED));
+    assert_eq!(rename(&mut bob, "bobby"), Ok("bobby".into()));
+    // Where one is blocked, nothing is told.
+    ada.send(&Direct { request: 12, whom: Whom::Name("bobby".into()) });
+    let direct = joined(&mut ada).unwrap().room;
+    ada.send(&Block { request: 13, whom: Whom::Name("bobby".into()), blocked: true });
+    assert_eq!(answer(&mut ada, 13), Ok(()));
+    assert_eq!(rename(&mut bob, "bertie"), Ok("bertie".into()));
+    let told: Vec<_> =
+        ada.round_trip().iter().filter(|got| got.is(Kind::Deliver)).map(|got| got.read::<Deliver>()).collect();
+    assert!(told.iter().any(|told| told.room == room) && told.iter().all(|told| told.room != direct));
+}
+
+/// Says no to some, and remembers who asked.
+#[derive(Debug, Clone, Default)]
+struct Strict(Arc<Mutex<Vec<String>>>);
+
+impl Handler for Strict {
+    fn interests(&self) -> Interests {
+        Interests::none().rename()
+    }
+
+    async fn rename(&self, who: Peer<'_>, alias: &Alias) -> Admission {
+        self.0.lock().unwrap().push(format!("{} {alias}", who.alias));
+        if alias.as_str() == "bad" { Admission::Refuse("not that one".into()) } else { Admission::Allow }
+    }
+}
+
+#[test]
+fn the_application_may_refuse_an_alias() {
+    let asked = Strict::default();
+    let server = TestServer::with(|builder| builder.handler(asked.clone()));
+    let mut ada = Wire::guest(server.addr, "ada");
+    let refused = rename(&mut ada, "bad").unwrap_err();
+    assert_eq!((refused.code, refused.text.as_str()), (Code::ALIAS_REFUSED, "not that one"));
+    assert_eq!(rename(&mut ada, "good"), Ok("good".into()));
+    assert_eq!(*asked.0.lock().unwrap(), ["ada bad", "ada good"]);
+}
+
+#[test]
+fn two_who_want_the_same_alias_at_once_do_not_both_get_it() {
+    let server = TestServer::with(|builder| builder.limits(Limits::NONE));
+    for round in 0..20 {
+        let wish = format!("wish{round}");
+        let addr = server.addr;
+        let ask = |name: String, wish: String| {
+            std::thread::spawn(move || {
+                let mut wire = Wire::guest(addr, &name);
+                (rename(&mut wire, &wish).is_ok(), wire)
+            })
+        };
+        let (one, other) = (ask(format!("a{round}"), wish.clone()), ask(format!("b{round}"), wish.to_uppercase()));
+        let (one, other) = (one.join().unwrap(), other.join().unwrap());
+        assert!(one.0 != other.0, "round {round}: {} {}", one.0, other.0);
+    }
+}
+
+#[test]
+fn a_guest_who_comes_back_is_called_as_when_it_was_cut() {
+    let server = TestServer::with(|builder| builder.grace(Duration::from_secs(60)));
+    let mut ada = Wire::connect(server.addr);
+    ada.hello();
+    ada.send(&guest("ada"));
+    ada.expect::<Authenticated>();
+    ada.send(&Attach { token: None, cursors: vec![], more: false });
+    let token = ada.expect::<Attached>().token.unwrap();
+    assert_eq!(rename(&mut ada, "eve"), Ok("eve".into()));
+    drop(ada);
+    let mut back = Wire::connect(server.addr);
+    back.hello();
+    back.send(&Auth { mechanism: "session".into(), data: token });
+    assert_eq!(back.expect::<Authenticated>().alias, "eve");
+}
+
+#[test]
+fn the_library_s_client_tells_its_own_and_others_aliases() {
+    let server = TestServer::with(|builder| builder.registration(Registration::Open));
+    block_on(async {
+        let (ada, mut of_ada) = Client::builder().alias("ada").room("den").connect(server.addr).await.unwrap();
+        let (_bob, mut of_bob) = Client::builder().alias("bob").room("den").connect(server.addr).await.unwrap();
+        assert_eq!(ada.change_alias("Ada L").await.unwrap().as_str(), "Ada L");
+        assert_eq!(ada.alias().as_str(), "Ada L");
+        let own = crate::clients::next(&mut of_ada, |event| match event {
+            Event::Renamed { alias } => Some(alias),
+            _ => None,
+        });
+        assert_eq!(own.await.as_str(), "Ada L");
+        let told = crate::clients::next(&mut of_bob, |event| match event {
+            Event::RoomChanged(changed) if changed.kind == EventKind::ALIAS => Some(changed),
+            _ => None,
+        });
+        let told = told.await;
+        assert_eq!((told.by.alias.as_str(), told.change.text.as_deref()), ("ada", Some("Ada L")));
+        let refused = ada.change_alias("bob").await.unwrap_err();
+        assert!(
+            matches!(&refused, RequestError::Refused { code: Code::ALIAS_IN_USE, text, .. } if text.contains("bob2")),
+            "{refused}"
+        );
+    });
+}
