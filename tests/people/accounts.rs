@@ -287,6 +287,70 @@ impl Authenticator for Halves {
     }
 }
 
+/// Keys as an application may have them.
+#[cfg(feature = "testing")]
+#[derive(Debug)]
+struct Keys;
+
+#[cfg(feature = "testing")]
+impl Authenticator for Keys {
+    fn mechanisms(&self) -> Vec<String> {
+        vec!["key".into()]
+    }
+
+    async fn authenticate(&self, attempt: Attempt<'_>) -> Decision {
+        match (attempt.mechanism, attempt.data) {
+            ("key", b"ada:sesame") => Decision::Allow(Identity {
+                principal: PrincipalId::from_bytes([1; 16]),
+                alias: alias("ada"),
+                admin: false,
+            }),
+            _ => Decision::Deny,
+        }
+    }
+}
+
+/// What is built into a server, as seen from outside it.
+#[cfg(feature = "testing")]
+#[derive(Debug)]
+struct BuiltIn(std::net::SocketAddr);
+
+#[cfg(feature = "testing")]
+impl Authenticator for BuiltIn {
+    fn mechanisms(&self) -> Vec<String> {
+        vec!["password".into()]
+    }
+
+    async fn authenticate(&self, attempt: Attempt<'_>) -> Decision {
+        let auth = Auth { mechanism: attempt.mechanism.into(), data: attempt.data.to_vec().into() };
+        let addr = self.0;
+        let answer = async_std::task::spawn_blocking(move || super::steps::attempt(addr, &auth)).await;
+        match answer {
+            Ok((_, who)) => {
+                Decision::Allow(Identity { principal: who.principal, alias: alias(&who.alias), admin: false })
+            }
+            Err(refused) if refused.retry_after_ms.is_some() => Decision::Unavailable,
+            Err(_) => Decision::Deny,
+        }
+    }
+}
+
+#[cfg(feature = "testing")]
+#[test]
+fn an_application_s_authenticator_and_the_built_in_one_keep_to_the_contract() {
+    use chatnet::testing::authenticator_contract;
+
+    let server = open();
+    drop(register(server.addr, "ada"));
+    let data = |name: &str, secret: &str| auth("password", name, secret, None).data.to_vec();
+    let (good, wrong, unknown) = (data("ada", PASSWORD), data("ada", "incorrect"), data("eve", "incorrect"));
+    block_on(async {
+        authenticator_contract(&Keys, ("key", b"ada:sesame"), ("key", b"ada:please"), ("key", b"eve:please")).await;
+        let built_in = BuiltIn(server.addr);
+        authenticator_contract(&built_in, ("password", &good), ("password", &wrong), ("password", &unknown)).await;
+    });
+}
+
 #[test]
 fn an_application_s_own_authenticator_may_ask_back_and_is_asked_first() {
     let server = TestServer::with(|builder| builder.authenticator(Halves));

@@ -20,6 +20,15 @@ impl File {
         Self(std::env::temp_dir().join(format!("chatnet-people-{}.db", chatnet::SessionId::random())))
     }
 
+    /// What is on the disk now.
+    fn copy(&self) -> Self {
+        let copy = Self::new();
+        for end in ["", "-wal"] {
+            let _ = std::fs::copy(format!("{}{end}", self.0.display()), format!("{}{end}", copy.0.display()));
+        }
+        copy
+    }
+
     fn serve(&self) -> TestServer {
         let store = SqliteStore::open(&self.0, SqliteOptions::default()).unwrap();
         TestServer::with(|builder| builder.registration(Registration::Open).store(store))
@@ -90,5 +99,41 @@ fn accounts_roles_bans_directs_and_blocks_outlive_the_server() {
     assert_eq!(say(&mut bob, room, "mmh"), Err(Code::MUTED));
     let mut carl = login(server.addr, "carl");
     assert_eq!(join(&mut carl, "cellar"), Err(Code::ROOM_BANNED));
+    stop(server);
+}
+
+#[test]
+fn an_alias_and_what_is_read_outlive_a_server_that_is_not_shut_down() {
+    let file = File::new();
+    let server = file.serve();
+    let mut ada = register(server.addr, "ada");
+    let mut bob = register(server.addr, "bob");
+    let room = join(&mut ada, "den").unwrap().room;
+    change(&mut ada, EventKind::MEMBERSHIP);
+    join(&mut bob, "den").unwrap();
+    change(&mut bob, EventKind::MEMBERSHIP);
+    ada.send(&Direct { request: 12, whom: Whom::Name("bob".into()) });
+    joined(&mut ada).unwrap();
+    bob.send(&ChangeAlias { request: 5, alias: "bertie".into() });
+    assert_eq!(bob.skip_to::<Renamed>().alias, "bertie");
+    let seq = say(&mut bob, room, "hello").unwrap();
+    let mut phone = login(server.addr, "ada");
+    phone.skip_to::<Joined>();
+    phone.skip_to::<Joined>();
+    ada.send(&Progress { rooms: vec![RoomProgress { room, seq }] });
+    // Her other device is told once it is on its way to the store; what is committed behind it is kept behind it.
+    assert_eq!(phone.skip_to::<Read>().seq, seq);
+    say(&mut bob, room, "and again").unwrap();
+    let copy = file.copy();
+    // As after a crash: what is on the disk at this moment.
+    let server_of_copy = copy.serve();
+    let mut again = login(server_of_copy.addr, "ada");
+    let mut rooms = vec![again.skip_to::<Joined>(), again.skip_to()];
+    rooms.sort_by(|a, b| a.name.cmp(&b.name));
+    assert_eq!((rooms[0].name.as_str(), rooms[1].name.as_str()), ("@bertie", "den"));
+    assert_eq!(rooms[1].read, Some(seq));
+    let (_, who) = attempt(server_of_copy.addr, &auth("password", "bertie", PASSWORD, None)).unwrap();
+    assert_eq!(who.alias, "bertie");
+    stop(server_of_copy);
     stop(server);
 }

@@ -153,6 +153,30 @@ fn everything_it_is_interested_in_is_told_in_order() {
     assert_eq!(*rule.seen.lock().unwrap(), told);
 }
 
+#[test]
+fn who_is_put_out_of_a_room_has_left_it() {
+    let rule = Rule::default();
+    let server = start(&rule);
+    let (mut ada, joined) = Wire::member(server.addr, "ada", "den");
+    for (alias, act) in [("bob", EventKind::KICK), ("carl", EventKind::BAN)] {
+        let (mut wire, _) = Wire::member(server.addr, alias, "den");
+        let whom = Some(Whom::Name(alias.into()));
+        ada.send(&Moderate { whom, ..Moderate::new(9, joined.room, act) });
+        ada.skip_to::<Done>();
+        wire.skip_to::<Left>();
+        let told = || rule.seen.lock().unwrap().iter().filter(|told| **told == format!("leave {alias} den")).count();
+        let begun = std::time::Instant::now();
+        // It is told on a task of its own.
+        while told() == 0 {
+            assert!(begun.elapsed() < PATIENCE, "{:?}", rule.seen.lock().unwrap());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        wire.send(&Bye { code: Code::GOODBYE, text: String::new(), retry_after_ms: None });
+        wire.rest();
+        assert_eq!(told(), 1, "and not once more at the end");
+    }
+}
+
 /// Interested in nothing, so never called.
 #[derive(Debug)]
 struct Idle;

@@ -81,6 +81,32 @@ fn whoever_listens_in_reads_neither_texts_nor_aliases() {
 }
 
 #[test]
+fn whoever_listens_in_while_somebody_registers_and_logs_in_reads_no_password() {
+    const SECRETS: [&str; 3] = ["correct horse battery", "another staple entirely", "Rumpelstiltskin"];
+    let talk = |with_tls: bool| {
+        let open = |builder: chatnet::ServerBuilder| builder.registration(chatnet::Registration::Open);
+        let tls = ServerTls::self_signed(&["localhost".into()]).unwrap();
+        let client = ClientTls::pinned(tls.fingerprint()).unwrap();
+        let server = TestServer::with(|b| if with_tls { open(b).tls(tls) } else { open(b) });
+        let seen = Arc::default();
+        let addr = proxy(server.addr, Arc::clone(&seen));
+        let builder = || if with_tls { Client::builder().tls(client.clone()) } else { Client::builder() };
+        block_on(async {
+            let (one, _) = builder().register(SECRETS[2], SECRETS[0], None).connect(addr).await.unwrap();
+            one.change_password(SECRETS[0], SECRETS[1]).await.unwrap();
+            one.close().await;
+            let (two, _) = builder().account(SECRETS[2], SECRETS[1]).connect(addr).await.unwrap();
+            two.close().await;
+        });
+        let seen = seen.lock().unwrap().clone();
+        SECRETS.map(|word| holds(&seen, word))
+    };
+    assert_eq!(talk(true), [false; 3]);
+    // Over loopback a password may go without TLS: the test sees what there is to be seen.
+    assert_eq!(talk(false), [true; 3]);
+}
+
+#[test]
 fn texts_of_every_size_arrive_whole_and_in_order() {
     let (server, tls) = own();
     block_on(async {
