@@ -1,6 +1,8 @@
 //! `chatnet`: the library's client as a terminal program.
 
 mod args;
+#[path = "../duration.rs"]
+mod duration;
 mod export;
 mod input;
 mod outbox;

@@ -126,6 +126,10 @@ async fn run(handle: &ServerHandle, words: &[&str]) -> Answer {
         ["stats"] => format!("{:#?}", handle.counters().await?),
         ["announce", text] => handle.announce(text).await.map(|()| "told".to_owned())?,
         ["kick", who, reason] => kick(handle, who, reason).await?,
+        ["rename", who, new] => {
+            let new = alias(new)?;
+            handle.rename_account(&alias(who)?, &new).await.map(|()| format!("{who} is called {new} now"))?
+        }
         ["ban", who, seconds, reason] => {
             let duration = if seconds.is_empty() { None } else { Some(Duration::from_secs(seconds.parse()?)) };
             handle.ban(who, reason, duration).await.map(|()| format!("banned {who}"))?
@@ -271,8 +275,9 @@ fn words(admin: &Admin) -> io::Result<Vec<String>> {
         Admin::Stats => words(&["stats"]),
         Admin::Announce { text } => words(&["announce", text]),
         Admin::Kick { alias, reason } => words(&["kick", alias, reason.as_deref().unwrap_or("")]),
-        Admin::Ban { whom, seconds, reason } => {
-            let seconds = seconds.map(|seconds| seconds.to_string()).unwrap_or_default();
+        Admin::Rename { alias, new } => words(&["rename", alias, new]),
+        Admin::Ban { whom, time, reason } => {
+            let seconds = time.map(|time| time.as_secs().to_string()).unwrap_or_default();
             words(&["ban", whom, &seconds, reason.as_deref().unwrap_or("")])
         }
         Admin::Unban { whom } => words(&["unban", whom]),

@@ -124,6 +124,10 @@ pub(crate) fn keep(days: Option<u64>, events: Option<u64>, bytes: Option<u64>) -
     keep
 }
 
+fn time(word: &str) -> Result<Duration, String> {
+    crate::duration::duration(word).ok_or_else(|| "a time is a number and a unit: 90s, 10m, 2h, 7d, 2w".to_owned())
+}
+
 /// A day, in seconds.
 pub(crate) const DAY: u64 = 24 * 60 * 60;
 
@@ -193,15 +197,17 @@ pub(crate) enum Admin {
     Stats,
     /// Tell everybody who is connected something
     Announce { text: String },
+    /// Call an account otherwise
+    Rename { alias: String, new: String },
     /// End all sessions of an alias
     Kick { alias: String, reason: Option<String> },
     /// Keep somebody off the server: an alias, a mask (spam*) or an address prefix (203.0.113.0/24)
     Ban {
         whom: String,
         reason: Option<String>,
-        /// For so many seconds; otherwise until it is taken back
-        #[structopt(long)]
-        seconds: Option<u64>,
+        /// For so long (10m, 2h, 7d); otherwise until it is taken back
+        #[structopt(long = "for", value_name = "TIME", parse(try_from_str = time))]
+        time: Option<Duration>,
     },
     /// Take a ban back
     Unban { whom: String },

@@ -7,6 +7,8 @@ mod certificate;
 mod data_dir;
 #[cfg(unix)]
 mod descriptors;
+#[path = "../duration.rs"]
+mod duration;
 mod store;
 
 use std::io::{self, Write};

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use super::alias::{NotRenamed, rename};
 use super::attach::banned;
 use super::conn::Close;
 use super::handle::{HandleError, Page, ServerHandle};
 use super::login;
 use super::moderation::find;
+use super::people;
 use super::requests;
 use super::shared::{Clock, Shared};
 use crate::auth::password;
@@ -79,6 +81,24 @@ impl ServerHandle {
             return Err(HandleError::Store("the account could not be deleted; try again".into()));
         }
         keep(shared, "delete", alias.as_str(), "", Vec::new()).await
+    }
+
+    /// Call an account otherwise: as if it had asked for that itself, without its limits and without the application's say.
+    /// It logs in by the new alias from then on.
+    ///
+    /// # Errors
+    ///
+    /// There is no such account; the alias is somebody's, or looks like it; the store failed; the server has stopped.
+    pub async fn rename_account(&self, alias: &Alias, new: &Alias) -> Result<(), HandleError> {
+        let shared = self.running()?;
+        let account = shared.people.named(alias.as_str()).ok_or(HandleError::NoSuchPerson)?;
+        rename(shared, &people::author(&account), new, None).await.map_err(|e| match e {
+            NotRenamed::Taken(_) => HandleError::AliasTaken,
+            NotRenamed::Gone => HandleError::NoSuchPerson,
+            NotRenamed::Busy => HandleError::Store("it is being renamed already; try again".into()),
+            NotRenamed::Store(e) => HandleError::Store(e.to_string()),
+        })?;
+        keep(shared, "rename", alias.as_str(), new.as_str(), Vec::new()).await
     }
 
     /// A page of accounts in the order of their aliases: those behind `after`, at most `limit` (and at most 1000).

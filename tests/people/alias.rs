@@ -224,6 +224,54 @@ fn a_guest_who_comes_back_is_called_as_when_it_was_cut() {
 }
 
 #[test]
+fn a_direct_goes_on_over_lost_sessions_though_the_other_one_is_called_otherwise_by_now() {
+    // Sessions end with their connections here: the account logs in anew.
+    let server = open();
+    let proxy = chatnet::testing::Proxy::start(server.addr, 7, 3000).unwrap();
+    block_on(async {
+        let rules =
+            chatnet::Reconnect::default().first_delay(Duration::from_millis(1)).max_delay(Duration::from_millis(20));
+        let (bob, mut of_bob) = Client::builder().register("bob", PASSWORD, None).connect(server.addr).await.unwrap();
+        Client::builder().register("ada", PASSWORD, None).connect(server.addr).await.unwrap().0.close().await;
+        let builder = Client::builder().account("ada", PASSWORD).reconnect(rules);
+        let (ada, _of_ada) = loop {
+            if let Ok(connected) = builder.clone().connect(proxy.addr()).await {
+                break connected;
+            }
+        };
+        let direct = ada.direct(bob.whois("bob").await.unwrap().principal).await.unwrap();
+        let id = direct.id();
+        bob.change_alias("bertie").await.unwrap();
+        let before = proxy.cuts();
+        while proxy.cuts() < before + 5 {
+            drop(direct.send("a line").await.expect("she is still in it"));
+            assert!(async_std::future::timeout(PATIENCE, ada.flush()).await.unwrap());
+        }
+        drop(direct.send("the last").await.expect("she is still in it"));
+        assert!(async_std::future::timeout(PATIENCE, ada.flush()).await.unwrap());
+        crate::clients::next(&mut of_bob, |event| crate::clients::text(event).filter(|text| text == "the last")).await;
+        assert_eq!(direct.id(), id);
+    });
+}
+
+#[test]
+fn an_operator_calls_an_account_otherwise() {
+    let server = open();
+    let mut ada = register(server.addr, "ada");
+    let of = |alias: &str| Alias::parse(alias).unwrap();
+    block_on(server.handle.rename_account(&of("ada"), &of("lovelace"))).unwrap();
+    assert_eq!(ada.skip_to::<Renamed>(), Renamed { request: 0, alias: "lovelace".into() });
+    drop(register(server.addr, "bob"));
+    assert!(block_on(server.handle.rename_account(&of("lovelace"), &of("BOB"))).is_err());
+    assert!(block_on(server.handle.rename_account(&of("ada"), &of("eve"))).is_err());
+    let audit = block_on(server.handle.audit(None, 1)).unwrap();
+    assert_eq!(
+        (audit[0].1.act.as_str(), audit[0].1.whom.as_str(), audit[0].1.text.as_str()),
+        ("rename", "ada", "lovelace")
+    );
+}
+
+#[test]
 fn the_library_s_client_tells_its_own_and_others_aliases() {
     let server = TestServer::with(|builder| builder.registration(Registration::Open));
     block_on(async {
