@@ -168,6 +168,14 @@ fn people_and_rooms_are_as_they_were_after_a_restart() {
     assert!(bob.event("error")["message"].as_str().unwrap().contains("banned"));
     let ada = server.account("ada", &[]);
     ada.until(|o| o["event"] == "entered" && o["room"] == "cellar");
+    // She still has it, and what she has decided there holds.
+    let mut ada = ada;
+    ada.say("/room cellar");
+    ada.say("/bans");
+    let bans = ada.until(|o| o["event"] == "info" && o["text"].as_str().unwrap().contains("enough"));
+    assert!(bans["text"].as_str().unwrap().starts_with("* bob by ada until 2"), "{bans}");
+    ada.say("/topic tea");
+    ada.until(|o| o["event"] == "change" && o["kind"] == "topic" && o["text"] == "tea");
     let (_, accounts) = server.admin(&["accounts"]);
     assert_eq!(
         accounts.lines().map(|line| line.split('\t').next().unwrap()).collect::<Vec<_>>(),

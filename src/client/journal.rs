@@ -13,7 +13,7 @@ use super::link::Link;
 use super::opening::Token;
 use super::rooms::{RoomState, Slot, Standing};
 use super::state::State;
-use crate::id::{OutboxId, RoomId, RoomName, Seq};
+use crate::id::{Alias, OutboxId, RoomId, RoomName, Seq};
 use crate::rt;
 use crate::session::cursor::Cursor;
 use crate::session::journal::{self, Record, Restored, Session};
@@ -88,7 +88,9 @@ impl State {
 
     fn session_record(&self) -> Option<Record> {
         let token = self.token.as_ref().map(|token| token.0.clone().into());
-        let (lineage, principal, alias) = (self.lineage?, self.principal?, self.alias.clone()?);
+        // The wished one, if there was one: whoever comes with the same wish is the same, whatever they are called by now.
+        let wished = Alias::parse(&self.settings.alias).ok();
+        let (lineage, principal, alias) = (self.lineage?, self.principal?, wished.or_else(|| self.alias.clone())?);
         Some(Record::Session(Session { token, lineage, principal, alias }))
     }
 
@@ -148,7 +150,8 @@ impl State {
         let mut pending = Pending::default();
         self.outbox = Outbox::new(restored.outbox, self.settings.outbox_bytes);
         if let Some(session) = restored.session {
-            let same = self.settings.alias.is_empty() || self.settings.alias == session.alias.as_str();
+            let wish = &self.settings.alias;
+            let same = wish.is_empty() || Alias::parse(wish).is_ok_and(|wish| wish == session.alias);
             if same {
                 self.token = session.token.map(|token| Token(token.into()));
                 self.alias = Some(session.alias);

@@ -134,14 +134,18 @@ async fn delete_account(shared: &Arc<Shared>, conn: &Conn, who: &Author, ask: De
 pub(super) async fn delete(shared: &Arc<Shared>, principal: PrincipalId) -> bool {
     let Some(mut account) = shared.people.account(principal) else { return false };
     (account.deleted, account.password, account.admin) = (true, None, false);
-    let rooms: Vec<Arc<Room>> =
-        shared.people.rooms(principal).into_iter().filter_map(|room| shared.rooms.by_id(room)).collect();
+    // Also where it is no member: a rank, a mute or an invitation outlives that, but not the account.
+    let stands = |room: &Arc<Room>| room.lock().house.standings.contains_key(&principal);
+    let rooms: Vec<Arc<Room>> = shared.rooms.all().into_iter().filter(stands).collect();
     let mut changes = vec![Change::PutAccount(account.clone())];
     changes.extend(rooms.iter().map(|room| Change::DropStanding { room: room.id, principal }));
+    let blocked = shared.people.blocked_by(principal);
+    changes.extend(blocked.iter().map(|blocked| Change::DropBlock { principal, blocked: *blocked }));
     if shared.keep_surely(changes).await.is_err() {
         return false;
     }
     shared.people.put(account);
+    blocked.into_iter().for_each(|blocked| drop(shared.people.block(principal, blocked, false)));
     for room in rooms {
         room.lock().house.standings.remove(&principal);
         shared.people.left(principal, room.id);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_std::task::block_on;
 use chatnet::protocol::Code;
 use chatnet::protocol::message::*;
-use chatnet::store::{SqliteOptions, SqliteStore};
+use chatnet::store::{Log, SqliteOptions, SqliteStore};
 use chatnet::{Alias, Registration};
 
 use crate::steps::*;
@@ -100,6 +100,32 @@ fn accounts_roles_bans_directs_and_blocks_outlive_the_server() {
     let mut carl = login(server.addr, "carl");
     assert_eq!(join(&mut carl, "cellar"), Err(Code::ROOM_BANNED));
     stop(server);
+}
+
+#[test]
+fn of_a_deleted_account_its_alias_stays_and_what_it_said_and_nothing_else() {
+    let file = File::new();
+    let server = file.serve();
+    let mut ada = register(server.addr, "ada");
+    let (mut bob, who) = attempt(server.addr, &auth("register", "bob", PASSWORD, None)).unwrap();
+    let room = join(&mut ada, "den").unwrap().room;
+    change(&mut ada, EventKind::MEMBERSHIP);
+    join(&mut bob, "attic").unwrap();
+    change(&mut bob, EventKind::MEMBERSHIP);
+    // Muted where he is no member.
+    assert_eq!(moderate(&mut ada, on(room, EventKind::MUTE, "bob")), Ok(()));
+    bob.send(&Block { request: 13, whom: Whom::Name("ada".into()), blocked: true });
+    assert_eq!(answer(&mut bob, 13), Ok(()));
+    bob.send(&DeleteAccount { request: 5, password: PASSWORD.into() });
+    bob.rest();
+    stop(server);
+    let store = SqliteStore::open(&file.0, SqliteOptions::default()).unwrap();
+    let kept = block_on(Log::load(&store)).unwrap();
+    assert!(kept.standings.iter().all(|standing| standing.principal != who.principal), "{:?}", kept.standings);
+    assert!(kept.blocks.is_empty() && kept.sessions.iter().all(|session| session.principal != who.principal));
+    let account = kept.accounts.iter().find(|account| account.principal == who.principal).unwrap();
+    assert!(account.deleted && account.password.is_none());
+    assert_eq!(account.alias.as_str(), "bob");
 }
 
 #[test]
