@@ -32,6 +32,16 @@ fn configured() -> ServerBuilder {
         }
         _ => builder,
     };
+    let builder = match std::env::var("CHATNET_BENCH_REPLAY").ok().and_then(|events| events.parse().ok()) {
+        Some(events) => builder.max_replay(events),
+        None => builder,
+    };
+    #[cfg(feature = "sqlite")]
+    if let Ok(path) = std::env::var("CHATNET_BENCH_DATABASE") {
+        println!("{path}");
+        let store = chatnet::store::SqliteStore::open(path, chatnet::store::SqliteOptions::default());
+        return builder.store(store.expect("a store"));
+    }
     match std::env::var("CHATNET_BENCH_STORE").as_deref() {
         Err(_) | Ok("memory") => builder,
         #[cfg(feature = "sqlite")]
@@ -101,12 +111,16 @@ impl Server {
 
     /// A server with this store, whatever the environment says.
     pub fn with(under: Under, store: Option<&str>) -> Result<Self> {
+        let store = store.map(|store| ("CHATNET_BENCH_STORE", store));
+        Self::of(under, store.as_slice())
+    }
+
+    /// A server with this environment besides.
+    pub fn of(under: Under, env: &[(&str, &str)]) -> Result<Self> {
         // The first that the machine gives us: the load pinned itself to the second.
         let cpu = ALL.get().and_then(|all| (all.len() > 1).then(|| all[0].to_string())).unwrap_or_default();
         let mut command = Command::new(std::env::current_exe()?);
-        if let Some(store) = store {
-            command.env("CHATNET_BENCH_STORE", store);
-        }
+        command.envs(env.iter().copied());
         let dial = match under {
             Under::Plain => Dial::Plain,
             #[cfg(feature = "tls")]

@@ -258,6 +258,13 @@ pub struct Cursor {
     pub seq: Seq,
 }
 
+impl Cursor {
+    /// A place that was kept somewhere.
+    pub const fn new(lineage: Lineage, room: RoomId, seq: Seq) -> Self {
+        Self { lineage, room, seq }
+    }
+}
+
 /// A text of this client's that the server has stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -8,9 +8,10 @@ use super::conn::{Close, Conn};
 use super::guard;
 use super::house::{Who, Why};
 use super::membership;
+use super::probe;
 use super::reader::Reader;
 use super::rooms::Member;
-use super::session::{self, Session, Token};
+use super::session::{self, Newest, Session, Token};
 use super::shared::{Clock, Shared};
 use super::toll;
 use crate::handler::{Admission, Peer};
@@ -212,13 +213,23 @@ pub(super) async fn attach(reader: &mut Reader, token: Option<Vec<u8>>, cursors:
     let reason = token.as_ref().filter(|_| !identity.resuming).map(|_| Code::SESSION_EXPIRED);
     let ended =
         || Close { retry_after_ms: Some(0), ..Close::error(Code::SESSION_EXPIRED, "the session has just ended") };
+    let used = token.as_deref().filter(|_| identity.resuming).map(session::hash);
+    if let Some(used) = &used
+        && session.knows(used) == Some(Newest::No)
+        && let Some(other) = session.conn()
+        && probe::is_there(&shared, &other).await
+    {
+        // This one was opened before that one, or is a copy of it, and only came later.
+        let text = "another connection goes on with this session, and is there";
+        return Err(Close { retry_after_ms: Some(1000), ..Close::error(Code::SESSION_REPLACED, text) });
+    }
     {
         let _moving = session.moving.lock();
-        if session.has_ended() {
+        if session.has_ended() || used.is_some_and(|used| session.knows(&used).is_none()) {
             return Err(ended());
         }
         if identity.resuming {
-            shared.sessions.come_back(session, token.as_deref().map(session::hash), new.as_ref());
+            shared.sessions.come_back(session, used, new.as_ref());
         } else {
             shared.sessions.begin(session, new.as_ref());
         }
@@ -475,7 +486,8 @@ pub(super) fn restore(shared: &Arc<Shared>, snapshot: Snapshot) {
         // An account's alias is the account's, whatever its session says.
         let alias = shared.people.account(record.principal).map_or(record.alias, |account| account.alias);
         let author = Author { principal: record.principal, kind: record.kind, alias };
-        let session = Session::restored(record.id, Arc::new(author), Some(record.token), record.previous);
+        let tokens = record.previous.into_iter().chain([record.token]).collect();
+        let session = Session::restored(record.id, Arc::new(author), tokens);
         let session = Arc::new(session);
         // A deleted account's sessions have ended with it.
         let known = record.kind != PrincipalKind::Account || shared.people.account(record.principal).is_some();

@@ -12,6 +12,7 @@ use super::conn::{Conn, Link};
 use super::flusher::{self, FlushQueue};
 use super::login::{Login, Registration};
 use super::people::People;
+use super::probe::Probes;
 use super::reads::{self, Reads};
 use super::registry::Sessions;
 use super::retention;
@@ -384,6 +385,7 @@ impl ServerBuilder {
             rooms: Rooms::new(self.max_rooms, self.tail_bytes),
             sessions: Sessions::new(self.max_connections, self.max_connections_per_address),
             commits: CommitQueue::default(),
+            probes: Probes::default(),
             trims: Signal::default(),
             flushes: (0..rt::parallelism()).map(|_| FlushQueue::default()).collect(),
             tolls: Tolls::new(self.limits),

@@ -71,7 +71,7 @@ type Run = fn(&mut Reader, &[u8]) -> Result<Flow, DecodeError>;
 /// What an attached client may send, besides `Publish`, which the reader takes itself.
 const TABLE: &[(Kind, Run)] = &[
     (Kind::Ping, ping),
-    (Kind::Pong, |_, body| only::<Pong>(body)),
+    (Kind::Pong, pong),
     (Kind::Bye, bye),
     (Kind::Credit, credit),
     (Kind::ErrorReply, error),
@@ -214,14 +214,15 @@ fn now<M: Message>(body: &[u8], answer: impl FnOnce(M)) -> Result<Flow, DecodeEr
     protocol::decode(body).map(answer).map(|()| Flow::Next)
 }
 
-/// A message that has to be well formed, and changes nothing here.
-fn only<M: Message>(body: &[u8]) -> Result<Flow, DecodeError> {
-    protocol::decode::<M>(body).map(|_| Flow::Next)
-}
-
 fn ping(reader: &mut Reader, body: &[u8]) -> Result<Flow, DecodeError> {
     let Ping { nonce } = protocol::decode(body)?;
     reader.conn.queue(&Pong { nonce });
+    Ok(Flow::Next)
+}
+
+fn pong(reader: &mut Reader, body: &[u8]) -> Result<Flow, DecodeError> {
+    let Pong { nonce } = protocol::decode(body)?;
+    reader.shared.probes.answered(reader.conn.id, nonce);
     Ok(Flow::Next)
 }
 

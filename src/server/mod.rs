@@ -42,6 +42,7 @@ mod membership;
 mod moderation;
 mod output;
 mod people;
+mod probe;
 mod publish;
 mod reader;
 mod reading;

@@ -429,7 +429,7 @@ mod tests {
             let registry = Rooms::new(10, 1 << 20);
             let conn = Arc::new(Conn::new(None, Link::Stream(Signal::default()), 1));
             let rooms: Vec<_> = ["a", "b"].iter().map(|name| open(&registry, name)).collect();
-            let session = Arc::new(Session::restored(ME, Arc::new(author(1)), None, None));
+            let session = Arc::new(Session::restored(ME, Arc::new(author(1)), Vec::new()));
             session.sit(Some(&conn));
             let members =
                 rooms.iter().map(|room| room.enter(&conn, &session, By::Founding, |_, _| ()).unwrap().member).collect();

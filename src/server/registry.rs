@@ -291,10 +291,9 @@ impl Inner {
 
     fn rotate(&mut self, session: &Arc<Session>, used: Option<TokenHash>, token: Option<&Token>) {
         let Some(token) = token.map(Token::hash) else { return };
-        for old in session.tokens().filter(|old| Some(*old) != used) {
+        for old in session.rotate(token, used) {
             self.tokens.remove(&old);
         }
-        session.rotate(token, used);
         self.tokens.insert(token, session.id);
     }
 

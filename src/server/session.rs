@@ -36,9 +36,13 @@ pub(super) struct Session {
 struct Seat {
     conn: Option<Arc<Conn>>,
     ended: bool,
-    token: Option<TokenHash>,
-    previous: Option<TokenHash>,
+    /// What continues it, oldest first. All but the last one were followed by another, which the client may not have
+    /// come to know: each is good until a later one was used.
+    tokens: Vec<TokenHash>,
 }
+
+/// Tokens that nobody has used; beyond, the oldest of them is forgotten.
+const MAX_TOKENS: usize = 8;
 
 /// A session's secret, 256 bits: whoever has it is that session. Only its hash is kept.
 pub(super) struct Token(pub(super) Vec<u8>);
@@ -53,6 +57,14 @@ impl Token {
     }
 }
 
+/// Whether a token is the newest one of its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Newest {
+    Yes,
+    /// A newer one was given to a connection, which may not have come to know it.
+    No,
+}
+
 /// The hash under which a token is known. A fast one: what it protects is as random as a key.
 pub(super) fn hash(token: &[u8]) -> TokenHash {
     Sha256::digest(token).into()
@@ -60,16 +72,11 @@ pub(super) fn hash(token: &[u8]) -> TokenHash {
 
 impl Session {
     pub(super) fn new(author: Arc<Author>) -> Self {
-        Self::restored(SessionId::random(), author, None, None)
+        Self::restored(SessionId::random(), author, Vec::new())
     }
 
-    pub(super) fn restored(
-        id: SessionId,
-        author: Arc<Author>,
-        token: Option<TokenHash>,
-        previous: Option<TokenHash>,
-    ) -> Self {
-        let seat = Mutex::new(Seat { token, previous, ..Seat::default() });
+    pub(super) fn restored(id: SessionId, author: Arc<Author>, tokens: Vec<TokenHash>) -> Self {
+        let seat = Mutex::new(Seat { tokens, ..Seat::default() });
         Self {
             id,
             principal: author.principal,
@@ -125,16 +132,29 @@ impl Session {
         !std::mem::replace(&mut self.seat.lock().ended, true)
     }
 
-    /// The hashes that it is known by: the current one, and the one before.
+    /// The hashes that it is known by.
     pub(super) fn tokens(&self) -> impl Iterator<Item = TokenHash> + use<> {
-        let seat = self.seat.lock();
-        [seat.token, seat.previous].into_iter().flatten()
+        self.seat.lock().tokens.clone().into_iter()
     }
 
-    /// Take a new token; `used` is the one that the client came back with, and stays good until the new one was used.
-    pub(super) fn rotate(&self, new: TokenHash, used: Option<TokenHash>) {
-        let mut seat = self.seat.lock();
-        (seat.token, seat.previous) = (Some(new), used);
+    /// Whether it is continued by this token, and whether that is the newest one.
+    pub(super) fn knows(&self, token: &TokenHash) -> Option<Newest> {
+        let seat = self.seat.lock();
+        let i = seat.tokens.iter().position(|known| known == token)?;
+        Some(if i + 1 == seat.tokens.len() { Newest::Yes } else { Newest::No })
+    }
+
+    /// Take a new token; `used` is the one that the client came back with. Returns the tokens that are good for nothing
+    /// any more: those before it.
+    pub(super) fn rotate(&self, new: TokenHash, used: Option<TokenHash>) -> Vec<TokenHash> {
+        let tokens = &mut self.seat.lock().tokens;
+        let first = used.and_then(|used| tokens.iter().position(|known| *known == used)).unwrap_or(tokens.len());
+        let mut old: Vec<TokenHash> = tokens.drain(..first).collect();
+        if tokens.len() >= MAX_TOKENS {
+            old.push(tokens.remove(1));
+        }
+        tokens.push(new);
+        old
     }
 
     /// How the store keeps it; none if it can't be continued.
@@ -145,8 +165,8 @@ impl Session {
             principal: self.principal,
             kind: self.kind,
             alias: self.author.read().alias.clone(),
-            token: seat.token?,
-            previous: seat.previous,
+            token: *seat.tokens.last()?,
+            previous: seat.tokens[..seat.tokens.len() - 1].to_vec(),
             seen,
         })
     }

@@ -12,6 +12,7 @@ use super::conn::Conn;
 use super::flusher::FlushQueue;
 use super::login::Login;
 use super::people::People;
+use super::probe::Probes;
 use super::reads::Reads;
 use super::registry::Sessions;
 use super::rooms::{Room, Rooms};
@@ -40,6 +41,7 @@ pub(super) struct Shared {
     pub(super) rooms: Rooms,
     pub(super) sessions: Sessions,
     pub(super) commits: CommitQueue,
+    pub(super) probes: Probes,
     /// Less of a room is to be kept.
     pub(super) trims: Signal,
     pub(super) flushes: Vec<FlushQueue>,

@@ -117,8 +117,8 @@ pub struct SessionRecord {
     pub alias: Alias,
     /// The hash of the token that continues it.
     pub token: TokenHash,
-    /// The hash of the token before, which is good until the new one was used.
-    pub previous: Option<TokenHash>,
+    /// The hashes of tokens before it, oldest first: each is good until a later one was used.
+    pub previous: Vec<TokenHash>,
     /// When it began, or was continued last.
     pub seen: Timestamp,
 }

@@ -4,12 +4,13 @@
 //! its rules.
 
 mod auth;
-mod dice;
+mod crossroads;
 mod faults;
 mod proxy;
 pub mod store;
 
 pub use auth::authenticator_contract;
+pub use crossroads::{Crossroads, Road};
 pub use faults::{Fault, Faulty, Plan};
 pub use proxy::Proxy;
 
@@ -30,6 +31,15 @@ impl Random {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+
+    /// True once in `n` times.
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    pub(crate) fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        &of[self.below(of.len() as u64) as usize]
     }
 
     /// A number below `end`; 0 if that is 0.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_std::task;
 use chatnet::store::{Durability, SqliteOptions, SqliteStore, StoreErrorKind};
-use chatnet::testing::{Faulty, Plan, Random};
+use chatnet::testing::{Crossroads, Faulty, Plan, Random};
 use chatnet::transport::memory;
 use chatnet::{Client, Server, ServerHandle};
 
@@ -66,22 +66,29 @@ fn whatever_the_network_and_the_servers_life_do_everybody_ends_equal_to_the_stor
         // Where connections go at the moment, and what happens to them.
         let there = Arc::new(Mutex::new(server.handle.clone()));
         let weather = Arc::new(Mutex::new((Random::new(random.next_u64()), true)));
+        let crossroads = Crossroads::new(random.next_u64());
         let mut clients = Vec::new();
         for i in 0..CLIENTS {
             let number = checker.client();
-            let (there, weather) = (Arc::clone(&there), Arc::clone(&weather));
+            let (there, weather, crossroads) = (Arc::clone(&there), Arc::clone(&weather), crossroads.clone());
             let connect = move || {
-                let handle = there.lock().unwrap().clone();
                 let plan = match &mut *weather.lock().unwrap() {
                     (random, true) => Plan::drawn(random, 6_000, Duration::from_millis(30)),
                     _ => Plan::calm(),
                 };
-                let (near, far) = memory::pair(4096);
-                task::spawn(async move { handle.serve_connection(far).await });
-                async move { Ok(Faulty::new(near, plan)) }
+                let there = Arc::clone(&there);
+                let road = crossroads.open(move || {
+                    let (near, far) = memory::pair(4096);
+                    // A late one may meet another server than was there when it was opened.
+                    let handle = there.lock().unwrap().clone();
+                    task::spawn(async move { handle.serve_connection(far).await });
+                    near
+                });
+                async move { Ok(Faulty::new(road, plan)) }
             };
             let (client, events) = loop {
-                let builder = Client::builder().alias(format!("c{i}")).handshake_timeout(Duration::from_millis(500));
+                let builder = Client::builder().alias(format!("c{i}")).alias_fallback(true);
+                let builder = builder.handshake_timeout(Duration::from_millis(500));
                 match builder.connect_by(connect.clone()).await {
                     Ok(connected) => break connected,
                     // The first connection doesn't come back by itself; whoever was let in already holds the alias.
@@ -120,10 +127,13 @@ fn whatever_the_network_and_the_servers_life_do_everybody_ends_equal_to_the_stor
             }
         }
         weather.lock().unwrap().1 = false;
+        crossroads.calm();
         checker.complete(Duration::from_secs(60)).await;
         for (_, client) in clients {
             client.close().await;
         }
+        println!("{crossroads:?}");
+        assert!(crossroads.crossed() + crossroads.doubled() > 0, "too few to show anything");
         server.shut_down().await;
         drop(there);
         let store = open(&path).await;

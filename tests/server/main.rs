@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod crossing;
 mod handlers;
 mod hostile;
 mod limits;

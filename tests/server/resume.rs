@@ -126,9 +126,10 @@ fn a_session_that_is_taken_over_is_not_hurt_by_its_old_connections_death() {
     let new: Vec<u8> = attached.token.unwrap().into();
     let (third, _) = come_back(&server, &ada.token, vec![]);
     drop(third);
+    let (_fourth, _) = come_back(&server, &new, vec![]);
     let mut wire = Wire::connect(server.addr);
     wire.hello();
-    wire.send(&Auth { mechanism: "session".into(), data: new.into() });
+    wire.send(&Auth { mechanism: "session".into(), data: ada.token.into() });
     assert_eq!(wire.expect::<ErrorReply>().code, Code::SESSION_EXPIRED);
 }
 

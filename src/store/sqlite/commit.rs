@@ -364,7 +364,7 @@ fn put_session(conn: &Connection, session: &SessionRecord) -> Sql<()> {
         session.kind.to_u8(),
         session.alias.as_str(),
         session.token,
-        session.previous,
+        session.previous.concat(),
         session.seen.as_millis(),
     ])
     .map(drop)

@@ -12,7 +12,7 @@ use crate::id::{Alias, OutboxId, PrincipalId, RoomId, RoomName, Seq, SessionId, 
 use crate::protocol::{EventKind, PrincipalKind};
 use crate::store::{
     Author, Batch, Extent, MemberRecord, NewBatch, OutboxRecord, PublishId, ReadPage, RoomRecord, Run, SearchPage,
-    SessionRecord, Snapshot, Taken,
+    SessionRecord, Snapshot, Taken, TokenHash,
 };
 
 /// Authors and outboxes that a reader keeps ready; beyond, all are forgotten.
@@ -117,6 +117,11 @@ impl Event {
     }
 }
 
+/// Hashes, one behind the other.
+fn hashes(bytes: Option<Vec<u8>>) -> Vec<TokenHash> {
+    bytes.unwrap_or_default().as_chunks().0.to_vec()
+}
+
 impl Moment<'_> {
     pub(super) fn load(&mut self) -> Sql<Snapshot> {
         let mut rooms = self.conn.prepare(
@@ -142,7 +147,7 @@ impl Moment<'_> {
                 kind: PrincipalKind::from_u8(row.get(2)?),
                 alias: Alias::parse(&row.get::<_, String>(3)?).map_err(invalid)?,
                 token: row.get(4)?,
-                previous: row.get(5)?,
+                previous: hashes(row.get(5)?),
                 seen: Timestamp::from_millis(row.get(6)?),
             })
         })?;

@@ -379,7 +379,7 @@ pub async fn records_are_there_when_it_is_opened_again(place: &impl Place) {
         kind: PrincipalKind::Guest,
         alias: Alias::parse("ada").unwrap(),
         token: [i; 32],
-        previous: (i > 1).then_some([7; 32]),
+        previous: (i > 1).then_some([[7; 32], [8; 32]]).into_iter().flatten().collect(),
         seen: Timestamp::from_millis(4),
     };
     let (lobby, den) = (room("lobby", true), room("den", false));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::super::dice::Dice;
+use super::super::Random;
 use super::{Entry, Place, Subject, at, batch, entries, read_all};
 use crate::id::{OutboxId, RoomId, Seq, Timestamp};
 use crate::protocol::EventKind;
@@ -41,32 +41,32 @@ pub async fn a_random_history_is_what_a_model_says(place: &impl Place) {
         u64::from_be_bytes([0, 0, a, b, c, d, e, f])
     });
     println!("CHATNET_SEED={seed}");
-    let mut dice = Dice::new(seed);
+    let mut random = Random::new(seed);
     let mut subject = Subject::open(place).await;
     let ids: Vec<RoomId> = (0..3).map(|i| RoomId::from_bytes([i; 16])).collect();
     let boxes: Vec<OutboxId> = (0..3).map(|i| OutboxId::from_bytes([i; 16])).collect();
     let mut rooms: HashMap<RoomId, Room> = HashMap::new();
     let mut now = 1000;
     for _ in 0..STEPS {
-        let id = *dice.pick(&ids);
-        match dice.below(20) {
+        let id = *random.pick(&ids);
+        match random.below(20) {
             0..12 => {
                 // Mostly forwards.
-                now += dice.below(20) as i64 - 3;
-                append(&mut subject, &mut rooms, &mut dice, &ids, &boxes, now).await;
+                now += random.below(20) as i64 - 3;
+                append(&mut subject, &mut rooms, &mut random, &ids, &boxes, now).await;
             }
-            12..15 => trim(&mut subject, rooms.entry(id).or_default(), &mut dice, id, now).await,
-            15..18 => redact(&mut subject, rooms.entry(id).or_default(), &mut dice, id).await,
+            12..15 => trim(&mut subject, rooms.entry(id).or_default(), &mut random, id, now).await,
+            15..18 => redact(&mut subject, rooms.entry(id).or_default(), &mut random, id).await,
             18 => subject.step().await,
-            _ if dice.one_in(3) => {
+            _ if random.one_in(3) => {
                 let changes = vec![Change::DropRoom(id)];
                 subject.log().append(Commit { changes, ..at(now) }).await.unwrap();
                 rooms.remove(&id);
             }
             _ => {}
         }
-        let id = *dice.pick(&ids);
-        compare(subject.log(), rooms.entry(id).or_default(), &mut dice, id, &boxes).await;
+        let id = *random.pick(&ids);
+        compare(subject.log(), rooms.entry(id).or_default(), &mut random, id, &boxes).await;
     }
     for id in ids {
         subject.step().await;
@@ -75,42 +75,42 @@ pub async fn a_random_history_is_what_a_model_says(place: &impl Place) {
     }
 }
 
-fn text(dice: &mut Dice) -> String {
-    let words: Vec<&str> = (0..=dice.below(4)).map(|_| *dice.pick(&WORDS)).collect();
-    words.join(if dice.one_in(3) { ", " } else { " " })
+fn text(random: &mut Random) -> String {
+    let words: Vec<&str> = (0..=random.below(4)).map(|_| *random.pick(&WORDS)).collect();
+    words.join(if random.one_in(3) { ", " } else { " " })
 }
 
 async fn append<P: Place>(
     subject: &mut Subject<'_, P>,
     rooms: &mut HashMap<RoomId, Room>,
-    dice: &mut Dice,
+    random: &mut Random,
     ids: &[RoomId],
     boxes: &[OutboxId],
     now: i64,
 ) {
     let mut commit = at(now);
-    if dice.one_in(6) {
-        let (id, outbox) = (*dice.pick(ids), *dice.pick(boxes));
+    if random.one_in(6) {
+        let (id, outbox) = (*random.pick(ids), *random.pick(boxes));
         let decided = rooms.entry(id).or_default().outboxes.entry(outbox).or_default();
-        *decided += dice.below(3);
+        *decided += random.below(3);
         commit.changes.push(Change::Used { room: id, outbox, n: *decided });
     }
     let mut expected = Vec::new();
-    for _ in 0..=dice.below(4) {
-        let id = *dice.pick(ids);
+    for _ in 0..=random.below(4) {
+        let id = *random.pick(ids);
         let room = rooms.entry(id).or_default();
-        let who = dice.below(4) as u8;
-        let texts: Vec<String> = (0..=dice.below(5)).map(|_| text(dice)).collect();
+        let who = random.below(4) as u8;
+        let texts: Vec<String> = (0..=random.below(5)).map(|_| text(random)).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let publish = (who > 0).then(|| {
-            let outbox = *dice.pick(boxes);
+            let outbox = *random.pick(boxes);
             let decided = room.outboxes.entry(outbox).or_default();
             let n = *decided + 1;
             *decided += texts.len() as u64;
             (outbox, n)
         });
         let mut new: NewBatch = batch(id, who, publish, &texts);
-        if dice.one_in(8) {
+        if random.one_in(8) {
             new.events.push(EventKind(200), &[0xff, 0, 1]);
             if let Some((outbox, _)) = publish {
                 *room.outboxes.entry(outbox).or_default() += 1;
@@ -126,14 +126,14 @@ async fn append<P: Place>(
     }
     let appended = subject.log().append(commit).await.unwrap();
     assert_eq!(entries(&appended), expected);
-    if dice.one_in(4) {
+    if random.one_in(4) {
         subject.step().await;
     }
 }
 
-async fn trim<P: Place>(subject: &mut Subject<'_, P>, room: &mut Room, dice: &mut Dice, id: RoomId, now: i64) {
-    let (events, bytes, age) = (dice.below(80), dice.below(2000), dice.below(800));
-    let keep = match dice.below(4) {
+async fn trim<P: Place>(subject: &mut Subject<'_, P>, room: &mut Room, random: &mut Random, id: RoomId, now: i64) {
+    let (events, bytes, age) = (random.below(80), random.below(2000), random.below(800));
+    let keep = match random.below(4) {
         0 => Retention::ALL.max_events(events),
         1 => Retention::ALL.max_bytes(bytes),
         2 => Retention::ALL.max_age(Duration::from_millis(age)),
@@ -151,9 +151,9 @@ async fn trim<P: Place>(subject: &mut Subject<'_, P>, room: &mut Room, dice: &mu
     assert_eq!(trimmed.get(), room.trimmed, "{keep:?}");
 }
 
-async fn redact<P: Place>(subject: &mut Subject<'_, P>, room: &mut Room, dice: &mut Dice, id: RoomId) {
-    let seq = dice.below(room.head() + 2);
-    let (kind, body) = if dice.one_in(3) { (EventKind(201), String::new()) } else { (EventKind::TEXT, text(dice)) };
+async fn redact<P: Place>(subject: &mut Subject<'_, P>, room: &mut Room, random: &mut Random, id: RoomId) {
+    let seq = random.below(room.head() + 2);
+    let (kind, body) = if random.one_in(3) { (EventKind(201), String::new()) } else { (EventKind::TEXT, text(random)) };
     let there = seq > room.trimmed && seq <= room.head();
     if there {
         let entry = &mut room.events[seq as usize - 1];
@@ -162,28 +162,28 @@ async fn redact<P: Place>(subject: &mut Subject<'_, P>, room: &mut Room, dice: &
     assert_eq!(subject.log().redact(id, Seq::new(seq), kind, body.as_bytes()).await.unwrap(), there);
 }
 
-async fn compare(log: &impl Log, room: &Room, dice: &mut Dice, id: RoomId, boxes: &[OutboxId]) {
+async fn compare(log: &impl Log, room: &Room, random: &mut Random, id: RoomId, boxes: &[OutboxId]) {
     let (trimmed, head) = (Seq::new(room.trimmed), Seq::new(room.head()));
     let extent = Extent { trimmed, head, at: Timestamp::from_millis(room.at) };
     assert_eq!(log.extent(id).await.unwrap(), extent);
     let kept = room.kept();
-    let after = dice.below(room.head() + 2);
-    let found = read_all(log, id, Seq::new(after), dice.below(400) as usize).await;
+    let after = random.below(room.head() + 2);
+    let found = read_all(log, id, Seq::new(after), random.below(400) as usize).await;
     assert_eq!(found, kept.iter().filter(|entry| entry.seq > after).cloned().collect::<Vec<_>>(), "after {after}");
-    let (before, limit) = (dice.below(room.head() + 3), dice.below(30) as usize);
+    let (before, limit) = (random.below(room.head() + 3), random.below(30) as usize);
     let page = log.read_back(id, Seq::new(before), limit, usize::MAX).await.unwrap();
     let older: Vec<Entry> = kept.iter().filter(|entry| entry.seq < before).cloned().collect();
     assert_eq!(entries(&page.batches), older[older.len().saturating_sub(limit)..], "{limit} before {before}");
-    let time = room.at - dice.below(300) as i64;
+    let time = room.at - random.below(300) as i64;
     let expected = kept.iter().find(|entry| entry.at >= time).map_or(room.head() + 1, |entry| entry.seq);
     assert_eq!(log.seq_at(id, Timestamp::from_millis(time)).await.unwrap().get(), expected, "at {time}");
-    search(log, kept, dice, id).await;
-    let outbox = *dice.pick(boxes);
+    search(log, kept, random, id).await;
+    let outbox = *random.pick(boxes);
     let decided = room.outboxes.get(&outbox).copied();
     let record = log.outbox(id, outbox).await.unwrap();
     // Numbers that nobody used need not be known.
     assert_eq!(record.map_or(0, |record| record.decided), decided.unwrap_or(0));
-    let n = dice.below(decided.unwrap_or(0) + 2);
+    let n = random.below(decided.unwrap_or(0) + 2);
     let taken = log.taken(id, outbox, n).await.unwrap();
     let event = room.events.iter().find(|entry| entry.publish == Some((outbox, n)));
     match (event, taken) {
@@ -202,7 +202,7 @@ async fn compare(log: &impl Log, room: &Room, dice: &mut Dice, id: RoomId, boxes
     }
 }
 
-async fn search(log: &impl Log, kept: &[Entry], dice: &mut Dice, id: RoomId) {
+async fn search(log: &impl Log, kept: &[Entry], random: &mut Random, id: RoomId) {
     type Fits = fn(&str) -> bool;
     let queries: [(&str, Fits); 4] = [
         ("alpha", |text| text.split([' ', ',']).any(|word| word == "alpha")),
@@ -210,10 +210,10 @@ async fn search(log: &impl Log, kept: &[Entry], dice: &mut Dice, id: RoomId) {
         ("GAMMA delta", |text| text.contains("Gamma") && text.contains("délta")),
         ("omega", |_| false),
     ];
-    let (query, fits) = *dice.pick(&queries);
+    let (query, fits) = *random.pick(&queries);
     let fits = |entry: &&Entry| entry.kind == EventKind::TEXT && std::str::from_utf8(&entry.body).is_ok_and(fits);
     let expected: Vec<u64> = kept.iter().rev().filter(fits).map(|entry| entry.seq).collect();
-    let limit = 1 + dice.below(20) as usize;
+    let limit = 1 + random.below(20) as usize;
     let page = log.search(id, query, Seq::new(u64::MAX), limit).await.unwrap();
     let found: Vec<u64> = page.hits.iter().map(|hit| hit.first.get()).collect();
     assert_eq!(found, expected[..limit.min(expected.len())], "{query}");
