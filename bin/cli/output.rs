@@ -289,6 +289,7 @@ fn to_json(event: &Event, id: Option<Value>) -> Option<Value> {
         }
         Event::Renamed { alias } => json!({"event": "alias", "alias": alias.as_str()}),
         Event::Notice { text, at } => json!({"event": "notice", "text": text, "at": rfc3339(*at)}),
+        Event::OutboxUnkept { text } => json!({"event": "error", "code": "outbox_unkept", "message": text}),
         Event::ServerError { code, text } => json!({"event": "error", "code": code.name(), "message": text}),
         _ => return None,
     })
@@ -366,6 +367,7 @@ fn note(event: &Event) -> Option<String> {
         Event::Overloaded { room } => format!("! messages in {} come faster than they are shown", line(room.as_str())),
         Event::Renamed { alias } => format!("* you are called {} now", line(alias.as_str())),
         Event::Notice { text, .. } => format!("* server: {}", marked(&display_text(text))),
+        Event::OutboxUnkept { text } => format!("! what you say is not kept on disk any more: {}", line(text)),
         Event::ServerError { text, .. } => format!("! {}", line(text)),
         _ => return None,
     })

@@ -190,7 +190,8 @@ impl ClientBuilder {
     /// is still within the server's grace time: then nothing is stored twice, and nobody notices. Only its owner may read
     /// the file. One client at a time may use it. It stays below twice [`outbox_bytes`](Self::outbox_bytes) and 64 KiB.
     ///
-    /// If it can't be written any more, that is logged, the file is removed, and the outbox goes on in memory.
+    /// If it can't be written any more, that is told ([`Event::OutboxUnkept`](crate::Event::OutboxUnkept)), the file is
+    /// removed, and the outbox goes on in memory.
     pub fn outbox_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.outbox_file = Some(path.into());
         self

@@ -169,6 +169,12 @@ pub enum Event {
         /// The alias.
         alias: Alias,
     },
+    /// The outbox can't be kept on disk any more, and goes on in memory: what is unanswered when this process ends is
+    /// lost. See [`ClientBuilder::outbox_file`](crate::ClientBuilder::outbox_file).
+    OutboxUnkept {
+        /// Why, in words.
+        text: String,
+    },
     /// The server's operator, to everybody who is connected.
     Notice {
         /// What.
@@ -366,6 +372,7 @@ impl Event {
             Self::Notice { text, .. }
             | Self::Left { text, .. }
             | Self::ServerError { text, .. }
+            | Self::OutboxUnkept { text }
             | Self::SessionLost { text, .. } => text.len(),
             _ => 0,
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use futures::channel::oneshot;
 
 use super::error::ConnectError;
+use super::event::Event;
 use super::link::Link;
 use super::opening::Token;
 use super::rooms::{RoomState, Slot, Standing};
@@ -246,6 +247,8 @@ pub(super) async fn run(link: Arc<Link>, mut journal: Journal) {
                 let _ = fs::remove_file(&path);
                 state.journal = None;
                 state.outbox.keep_nothing();
+                let text = format!("{}: {e}; make room, or name another file, and start again", path.display());
+                state.events.push(Event::OutboxUnkept { text });
                 drop(state);
                 return link.output.notify();
             }

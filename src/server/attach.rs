@@ -278,6 +278,7 @@ pub(super) async fn attach(reader: &mut Reader, token: Option<Vec<u8>>, cursors:
 /// room goes before it.
 fn resume(shared: &Arc<Shared>, conn: &Arc<Conn>, session: &Arc<Session>, cursors: &[Cursor]) -> Vec<Arc<Member>> {
     let lineage = shared.store.lineage();
+    session.came_from(cursors.iter().fold(0, |sum: u64, cursor| sum.wrapping_add(cursor.seq.get())));
     let before = session.rooms.lock().clone();
     let mut members = Vec::with_capacity(before.len());
     for old in &before {

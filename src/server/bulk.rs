@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::rooms::Member;
 use crate::id::Seq;
-use crate::protocol::frame::{self, HEADER_LEN};
+use crate::protocol::frame::{self, Class, HEADER_LEN};
 use crate::protocol::message::Search;
 
 /// Bytes of bulk frames that may be sent before the first `Credit` (PROTOCOL.md section 7).
@@ -47,6 +47,8 @@ pub(super) struct Request {
 pub(super) struct Bulk {
     frames: Vec<u8>,
     offset: usize,
+    /// They count against the client's credit.
+    on_credit: bool,
     /// Whom the frames are for, and where its cursor is once they are out.
     feeding: Option<(Arc<Member>, Seq)>,
     /// Someone whose frames are out: the tail may have what follows.
@@ -128,10 +130,8 @@ impl Bulk {
     /// A job that was taken is done, or a part of it is.
     pub(super) fn done(&mut self, done: Done) {
         self.busy = false;
-        if done.on_credit {
-            self.spent += done.frames.len() as i64;
-        }
-        (self.frames, self.offset) = (done.frames, 0);
+        (self.frames, self.offset, self.on_credit) = (done.frames, 0, done.on_credit);
+        self.spent += self.charge();
         self.feeding = done.reached.as_ref().map(|(member, _, reached)| (Arc::clone(member), *reached));
         if let Some((member, from, _)) = done.reached
             && member.cursor() != from
@@ -210,7 +210,22 @@ impl Bulk {
         member.starved.store(false, Ordering::SeqCst);
     }
 
+    /// What the client counts of what isn't out yet: a gap that is told among bulk frames is none of them.
+    fn charge(&self) -> i64 {
+        let (mut rest, mut bytes) = (self.bytes(), 0);
+        while self.on_credit && !rest.is_empty() {
+            let len = frame_len(rest);
+            let is_bulk =
+                frame::split(rest, u32::MAX).is_ok_and(|f| f.is_some_and(|f| f.0.header.class == Class::BULK));
+            bytes += if is_bulk { len as i64 } else { 0 };
+            rest = &rest[len..];
+        }
+        bytes
+    }
+
     fn forget_frames(&mut self) {
+        // It will not come, so it costs nothing.
+        self.spent -= self.charge();
         (self.frames, self.offset, self.feeding) = (Vec::new(), 0, None);
     }
 
@@ -232,7 +247,8 @@ fn frame_len(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::message::Ping;
+    use crate::id::RoomId;
+    use crate::protocol::message::{HistoryEnd, Ping, Skipped};
     use crate::protocol::to_frame;
 
     fn done(frames: usize) -> Done {
@@ -253,6 +269,19 @@ mod tests {
             assert_eq!(sent, whole, "cut at {cut}");
             assert!(pending.len() < to_frame(&Ping { nonce: 0 }).len());
         }
+    }
+
+    #[test]
+    fn what_the_client_counts_is_charged_and_what_is_forgotten_is_given_back() {
+        let (room, n) = (RoomId::from_bytes([1; 16]), Seq::new(1));
+        let gap = to_frame(&Skipped { room, from: n, to: n, reason: 1 });
+        let end = to_frame(&HistoryEnd { request: 1, room, more_before: false, more_after: false });
+        let mut bulk = Bulk::default();
+        bulk.done(Done { frames: [&gap[..], &end, &end].concat(), ..done(0) });
+        assert_eq!(bulk.spent, 2 * end.len() as i64);
+        bulk.wrote(gap.len() + 1, &mut Vec::new());
+        bulk.forget_frames();
+        assert_eq!(bulk.spent, end.len() as i64, "the frame that was begun is sent");
     }
 
     #[test]

@@ -115,7 +115,8 @@ fn replay(member: &Member, batch: &Arc<Batch>, source: Source, frames: &mut Vec<
         let publish = batch.new.publish.filter(|_| mine)?;
         Some(OwnPublish { outbox: publish.outbox, n: publish.n })
     };
-    if batch.new.events.bytes() <= FRAME_BYTES {
+    let max = member.session.piece(FRAME_BYTES);
+    if batch.new.events.bytes() <= max {
         return batch.encode(source, own(batch), frames);
     }
     let mut first = batch.first;
@@ -123,7 +124,7 @@ fn replay(member: &Member, batch: &Arc<Batch>, source: Source, frames: &mut Vec<
     let sizes: Vec<usize> = batch.new.events.iter().map(|(_, body): (EventKind, &[u8])| body.len()).collect();
     for (i, size) in sizes.iter().enumerate() {
         let seq = Seq::new(batch.first.get() + i as u64);
-        if bytes > 0 && bytes + size > FRAME_BYTES {
+        if bytes > 0 && bytes + size > max {
             let part = batch.part(first, Seq::new(seq.get() - 1));
             part.encode(source, own(&part), frames);
             (first, bytes) = (seq, 0);

@@ -29,6 +29,8 @@ pub(super) struct Session {
     /// What it has used of its limits, whatever connection it had.
     pub(super) meter: Meter,
     pub(super) conduct: Mutex<Conduct>,
+    /// How often in a row it came back without having got further.
+    fruitless: Mutex<(u64, u32)>,
     seat: Mutex<Seat>,
 }
 
@@ -86,6 +88,7 @@ impl Session {
             moving: Mutex::default(),
             meter: Meter::default(),
             conduct: Mutex::default(),
+            fruitless: Mutex::new((u64::MAX, 0)),
             seat,
         }
     }
@@ -135,6 +138,17 @@ impl Session {
     /// The hashes that it is known by.
     pub(super) fn tokens(&self) -> impl Iterator<Item = TokenHash> + use<> {
         self.seat.lock().tokens.clone().into_iter()
+    }
+
+    /// It comes back from these places: a number that rises with each of them.
+    pub(super) fn came_from(&self, places: u64) {
+        let mut fruitless = self.fruitless.lock();
+        *fruitless = (places, if fruitless.0 == places { fruitless.1 + 1 } else { 0 });
+    }
+
+    /// How large a frame of what it missed may be, where `usual` is usual: less if its connections don't last for one.
+    pub(super) fn piece(&self, usual: usize) -> usize {
+        usual >> self.fruitless.lock().1.saturating_sub(1).min(usize::BITS - 1)
     }
 
     /// Whether it is continued by this token, and whether that is the newest one.

@@ -115,7 +115,10 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<SearchPage, StoreError>> + Send;
 
-    /// What is known of an outbox in a room; `None` if nothing was ever taken from it.
+    /// What is known of an outbox in a room; `None` if nothing was ever taken from it. It is known for as long as the
+    /// room is there: whoever has the outbox may come back after any time and must not be taken for somebody new. That
+    /// costs about a hundred bytes for each client that ever spoke there, whatever it said. A store that forgets one all
+    /// the same has its client begin its numbers anew, and may store twice what that had not had answered.
     ///
     /// # Errors
     ///

@@ -32,6 +32,8 @@ const LINGER: Duration = Duration::from_millis(500);
 /// - *Late*: to the client it seems half open. What the client has said on it comes to the server all the same, once
 ///   another connection, opened after it, is under way; the client may have given it up by then.
 /// - *Twice*: what the client says comes to the server on two connections at once. It hears the first one's answers.
+///
+/// Meant for connections that continue a session: of a guest who begins twice the server makes two.
 #[derive(Clone)]
 pub struct Crossroads {
     inner: Arc<Inner>,
@@ -74,10 +76,15 @@ impl fmt::Debug for Crossroads {
 }
 
 impl Crossroads {
-    /// Begin; what happens is drawn from `seed`.
+    /// Begin; what happens from the first [`rush`](Self::rush) on is drawn from `seed`.
     pub fn new(seed: u64) -> Self {
-        let state = State { random: Random::new(seed), calm: false, held: Vec::new(), crossed: 0, doubled: 0 };
+        let state = State { random: Random::new(seed), calm: true, held: Vec::new(), crossed: 0, doubled: 0 };
         Self { inner: Arc::new(Inner { state: Mutex::new(state), tasks: TaskGroup::default() }) }
+    }
+
+    /// From here on some connections come late or twice.
+    pub fn rush(&self) {
+        self.inner.state.lock().calm = false;
     }
 
     /// From here on all connections come as they should. Late ones that still wait never arrive.
@@ -279,6 +286,7 @@ mod tests {
     #[test]
     fn a_late_connection_comes_with_all_that_was_said_behind_one_that_was_opened_after_it() {
         let crossroads = Crossroads::new(7);
+        crossroads.rush();
         block_on(async {
             let (mut late, mut arriving) = until(&crossroads, "late");
             late.write_all(b"hello").await.unwrap();
@@ -295,6 +303,7 @@ mod tests {
     #[test]
     fn what_is_said_on_a_doubled_connection_comes_twice_and_one_answer_is_heard() {
         let crossroads = Crossroads::new(7);
+        crossroads.rush();
         block_on(async {
             let (mut twice, mut arriving) = until(&crossroads, "twice");
             twice.write_all(b"hello").await.unwrap();

@@ -264,3 +264,22 @@ fn what_is_not_answered_at_the_end_is_told_as_lost_and_kept() {
         assert_eq!(opening.await.unwrap().0.restored(), 1);
     });
 }
+
+#[test]
+fn an_outbox_that_can_not_be_kept_any_more_is_told_and_goes_on_in_memory() {
+    block_on(async {
+        let directory = Directory::new();
+        let server = TestServer::start();
+        let builder = keeping(&directory.file("outbox")).outbox_bytes(20_000);
+        let (client, mut events) = builder.connect(server.addr).await.unwrap();
+        let room = client.room().unwrap();
+        // It is written anew now and then, which needs its directory.
+        fs::remove_dir_all(&directory.0).unwrap();
+        for i in 0..200 {
+            drop(room.send(format!("{i} {}", "x".repeat(1000))).await.unwrap());
+        }
+        let told = until(&mut events, |e| if let Event::OutboxUnkept { text } = e { Some(text) } else { None }).await;
+        assert!(told.contains("outbox: "), "{told}");
+        room.send("still here").await.unwrap().await.unwrap();
+    });
+}

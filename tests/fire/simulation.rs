@@ -101,6 +101,7 @@ fn whatever_the_network_and_the_servers_life_do_everybody_ends_equal_to_the_stor
             watch(&checker, number, events);
             clients.push((number, client));
         }
+        crossroads.rush();
         let mut said = 0;
         for round in 0..ROUNDS {
             let texts = 20 + random.below(60) as usize;
