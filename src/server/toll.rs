@@ -77,7 +77,9 @@ pub(super) struct Toll {
 
 impl Drop for Toll {
     fn drop(&mut self) {
-        self.address.iter().for_each(|address| drop(address.connections.fetch_sub(1, Ordering::Relaxed)));
+        if let Some(address) = &self.address {
+            address.connections.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -111,7 +113,9 @@ pub(super) fn attach(shared: &Shared, conn: &Conn, session: &Session) {
     // A guest has one session only.
     let author = &session.author();
     let account = (author.kind == PrincipalKind::Account).then(|| tolls.accounts.lock().of(author.principal, now));
-    address.iter().for_each(|address| drop(address.connections.fetch_add(1, Ordering::Relaxed)));
+    if let Some(address) = &address {
+        address.connections.fetch_add(1, Ordering::Relaxed);
+    }
     let _ = conn.toll.set(Toll { account, address });
 }
 

@@ -154,7 +154,7 @@ fn an_alias_and_what_is_read_outlive_a_server_that_is_not_shut_down() {
     // As after a crash: what is on the disk at this moment.
     let server_of_copy = copy.serve();
     let mut again = login(server_of_copy.addr, "ada");
-    let mut rooms = vec![again.skip_to::<Joined>(), again.skip_to()];
+    let mut rooms = [again.skip_to::<Joined>(), again.skip_to()];
     rooms.sort_by(|a, b| a.name.cmp(&b.name));
     assert_eq!((rooms[0].name.as_str(), rooms[1].name.as_str()), ("@bertie", "den"));
     assert_eq!(rooms[1].read, Some(seq));
