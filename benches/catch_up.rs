@@ -33,7 +33,10 @@ fn main() -> load::Result<()> {
     let path = Path::new(&dir).join(format!("chatnet-bench-{}.db", chatnet::SessionId::random()));
     let (room, lineage) = fill(&path, events)?;
     let database = path.to_str().ok_or("the directory's name is not UTF-8")?;
-    let server = Server::of(load::link::Under::Plain, &[("CHATNET_BENCH_DATABASE", database), ("CHATNET_BENCH_REPLAY", "10000000")])?;
+    let server = Server::of(
+        load::link::Under::Plain,
+        &[("CHATNET_BENCH_DATABASE", database), ("CHATNET_BENCH_REPLAY", "10000000")],
+    )?;
     let span = if args.quick { Duration::from_millis(500) } else { Duration::from_secs(10) };
     for _ in 0..args.runs.min(3) {
         run(&server, room, lineage, span)?;

@@ -1,14 +1,18 @@
 //! The programs from outside: real processes, pipes, signals, kills.
 #![cfg(all(feature = "server", feature = "cli", unix))]
 
+#[path = "support/process.rs"]
+mod process;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use async_std::task::block_on;
 use chatnet::{Limits, Rate};
+use process::Running;
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -20,7 +24,7 @@ fn state() -> PathBuf {
 
 /// A program with its pipes; killed when dropped.
 struct Program {
-    child: Child,
+    child: Running,
     input: Option<ChildStdin>,
     lines: Receiver<String>,
     errors: Option<ChildStderr>,
@@ -46,7 +50,7 @@ fn start(program: &str, args: &[&str]) -> Program {
             }
         }
     });
-    Program { input: child.stdin.take(), errors: child.stderr.take(), lines, child }
+    Program { input: child.stdin.take(), errors: child.stderr.take(), lines, child: Running(child) }
 }
 
 impl Program {
@@ -85,15 +89,7 @@ impl Program {
     }
 
     fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.child.signal(name);
     }
 }
 

@@ -1,12 +1,16 @@
 //! A story with real processes: accounts, a room, order, a direct, a restart, and everything is as it was.
 #![cfg(all(feature = "server", feature = "cli", unix))]
 
+#[path = "support/process.rs"]
+mod process;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use process::Running;
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -14,7 +18,7 @@ const PASSWORD: &str = "correct horse";
 
 /// A program with its pipes; killed when dropped.
 struct Program {
-    child: Child,
+    child: Running,
     input: ChildStdin,
     lines: Receiver<String>,
 }
@@ -33,7 +37,7 @@ fn start(program: &str, args: &[&str]) -> Program {
     std::thread::spawn(move || {
         BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)).ok();
     });
-    Program { input: child.stdin.take().unwrap(), lines, child }
+    Program { input: child.stdin.take().unwrap(), lines, child: Running(child) }
 }
 
 impl Program {
@@ -57,13 +61,6 @@ impl Program {
 
     fn say(&mut self, line: &str) {
         writeln!(self.input, "{line}").unwrap();
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -102,8 +99,7 @@ impl Server {
     }
 
     fn stop(mut self) {
-        let pid = self.program.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap().success());
+        self.program.child.signal("TERM");
         assert!(self.program.child.wait().unwrap().success());
     }
 }

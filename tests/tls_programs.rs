@@ -1,14 +1,18 @@
 //! The programs and TLS: first start, first use, changed keys, real certificates, signals.
 #![cfg(all(feature = "server", feature = "cli", unix))]
 
+#[path = "support/process.rs"]
+mod process;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use process::Running;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::Value;
 
@@ -16,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A program with its pipes; killed when dropped.
 struct Program {
-    child: Child,
+    child: Running,
     lines: Receiver<String>,
     errors: Receiver<String>,
 }
@@ -60,15 +64,7 @@ impl Program {
     }
 
     fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.child.signal(name);
     }
 }
 
@@ -107,7 +103,7 @@ impl Home {
             .spawn()
             .unwrap();
         let (out, errors) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        Program { lines: lines(out), errors: lines(errors), child }
+        Program { lines: lines(out), errors: lines(errors), child: Running(child) }
     }
 
     /// A server, its port, and its fingerprint.

@@ -1,6 +1,8 @@
 //! Many at once, against the real server program: a crowd, hostile peers, too few file descriptors.
 #![cfg(all(feature = "server", feature = "cli", target_os = "linux"))]
 
+#[path = "../support/process.rs"]
+mod process;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -12,12 +14,13 @@ mod stalled;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use process::Running;
 use support::PATIENCE;
 
 /// These tests measure: one at a time.
@@ -35,7 +38,7 @@ fn raise_descriptor_limit() {
 
 /// A program with its pipes, killed when dropped.
 struct Program {
-    child: Child,
+    child: Running,
     input: Option<ChildStdin>,
     out: Receiver<String>,
     log: Receiver<String>,
@@ -46,7 +49,7 @@ impl Program {
         command.env_remove("CHATNET_LOG").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (out, log) = (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));
-        Self { input: child.stdin.take(), out, log, child }
+        Self { input: child.stdin.take(), out, log, child: Running(child) }
     }
 
     /// The next line of the log that has this in it.
@@ -62,15 +65,7 @@ impl Program {
     }
 
     fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.child.signal(name);
     }
 }
 
