@@ -1,6 +1,5 @@
 //! How people show who they are: accounts' passwords, codes, the application's own ways.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use parking_lot::Mutex;
 use super::attach::{self, refuse, refuse_for};
 use super::conn::{Close, Conn, Link};
 use super::guard;
+use super::hashing::{Pool, TooMany};
 use super::people;
 use super::reader::Reader;
 use super::session::{self, Session};
@@ -18,15 +18,7 @@ use crate::id::{Alias, PrincipalId, SessionId};
 use crate::limit::Prefix;
 use crate::protocol::Code;
 use crate::protocol::message::{Challenge, Credentials};
-use crate::rt::{self, Gate};
 use crate::store::{AccountRecord, Change};
-
-/// Passwords that may wait to be checked; beyond, clients are told to come back. At 20 a second and processor, the last
-/// one waits about as long as a handshake may take.
-const MAX_WAITING: usize = 256;
-
-/// Of them, those of one address: a flood from there leaves room for others.
-const MAX_WAITING_PER_ADDRESS: usize = 16;
 
 /// After this time a client may try again that found too many waiting, in milliseconds.
 const BUSY_MS: u32 = 1_000;
@@ -55,62 +47,14 @@ pub(super) struct Login {
     pool: Arc<Pool>,
 }
 
-/// How many passwords are checked at once: each takes a processor for 50 ms, and 19 MiB.
-#[derive(Debug)]
-struct Pool {
-    state: Mutex<PoolState>,
-    gate: Gate,
-}
-
-#[derive(Debug)]
-struct PoolState {
-    free: usize,
-    entered: usize,
-    by_address: HashMap<Option<Prefix>, usize>,
-}
-
-/// A place in the pool; given back when dropped.
-#[derive(Debug)]
-struct Place {
-    pool: Arc<Pool>,
-    prefix: Option<Prefix>,
-    running: bool,
-}
-
-/// Too many passwords wait to be checked.
-#[derive(Debug)]
-pub(super) struct TooMany;
-
 impl Login {
     pub(super) fn new() -> Self {
-        // One processor is left for everything else, where there is more than one.
-        let free = rt::parallelism().saturating_sub(1).max(1);
-        let state = PoolState { free, entered: 0, by_address: HashMap::new() };
-        let pool = Arc::new(Pool { state: Mutex::new(state), gate: Gate::default() });
-        Self { throttle: Mutex::default(), pool }
-    }
-
-    /// Do something slow with a password, off the async threads, in its turn.
-    async fn slowly<T: Send + 'static>(
-        &self,
-        address: Option<IpAddr>,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, TooMany> {
-        let prefix = address.map(Prefix::from);
-        let mut place = Pool::enter(&self.pool, prefix).ok_or(TooMany)?;
-        self.pool.gate.until(|| self.pool.take()).await;
-        place.running = true;
-        // The place goes along: whoever hangs up gives it back only when the work is done.
-        Ok(rt::spawn_blocking(move || {
-            let _place = place;
-            work()
-        })
-        .await)
+        Self { throttle: Mutex::default(), pool: Pool::new() }
     }
 
     /// Hash a password, in its turn.
     pub(super) async fn hash(&self, address: Option<IpAddr>, password: String) -> Result<String, TooMany> {
-        self.slowly(address, move || password::hash(&password)).await
+        self.pool.run(address.map(Prefix::from), move || password::hash(&password)).await
     }
 
     /// Compare a password with a hash, in its turn.
@@ -120,7 +64,7 @@ impl Login {
         password: String,
         hash: Option<String>,
     ) -> Result<bool, TooMany> {
-        self.slowly(address, move || password::verify(&password, hash.as_deref())).await
+        self.pool.run(address.map(Prefix::from), move || password::verify(&password, hash.as_deref())).await
     }
 
     /// Milliseconds that a guess has to wait.
@@ -132,43 +76,6 @@ impl Login {
     pub(super) fn note(&self, name: &str, address: Option<IpAddr>, worked: bool, now: u64) {
         let (prefix, mut throttle) = (address.map(Prefix::from), self.throttle.lock());
         if worked { throttle.worked(name, prefix) } else { throttle.failed(name, prefix, now) }
-    }
-}
-
-impl Pool {
-    fn enter(pool: &Arc<Self>, prefix: Option<Prefix>) -> Option<Place> {
-        let mut state = pool.state.lock();
-        let mine = state.by_address.get(&prefix).copied().unwrap_or(0);
-        // Streams of the application's have no address: they are not one stranger's.
-        if state.entered >= MAX_WAITING || prefix.is_some() && mine >= MAX_WAITING_PER_ADDRESS {
-            return None;
-        }
-        state.entered += 1;
-        *state.by_address.entry(prefix).or_default() += 1;
-        Some(Place { pool: Arc::clone(pool), prefix, running: false })
-    }
-
-    fn take(&self) -> bool {
-        let mut state = self.state.lock();
-        let there = state.free > 0;
-        state.free -= usize::from(there);
-        there
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut state = self.pool.state.lock();
-        state.entered -= 1;
-        state.free += usize::from(self.running);
-        if let Some(n) = state.by_address.get_mut(&self.prefix) {
-            *n -= 1;
-            if *n == 0 {
-                state.by_address.remove(&self.prefix);
-            }
-        }
-        drop(state);
-        self.pool.gate.open();
     }
 }
 

@@ -35,6 +35,7 @@ mod flusher;
 mod guard;
 mod handle;
 mod handle_people;
+mod hashing;
 mod history;
 mod house;
 mod login;

@@ -11,11 +11,15 @@ use parking_lot::Mutex;
 use socket2::{Domain, Socket, Type};
 
 use crate::support::*;
-use crate::{Raise, alone, assert_not_held_up, limited_server, p99, raise_descriptor_limit};
+use crate::{Raise, alone, limited_server, p99, raise_descriptor_limit};
 
-/// What a busy machine, with the floods' own clients on it and two thousand sockets to read, may add to figures of a
-/// millisecond. Without limits it is seconds.
-const HICCUP: Duration = Duration::from_millis(250);
+/// What a busy machine, with the floods' own clients on it, may add to figures of a millisecond. On an idle one they stay
+/// within 2×; without turns and limits it is hundreds of milliseconds, or seconds.
+pub(crate) const HICCUP: Duration = Duration::from_millis(50);
+
+/// What is measured is the worst percent of three seconds: other work of the machine may spoil a round. One that is
+/// good shows what the server does; a server that holds people up has none.
+const ROUNDS: usize = 4;
 
 const PEOPLE: usize = 50;
 
@@ -23,23 +27,25 @@ const PEOPLE: usize = 50;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// How long the usual course of things is measured, and each flood.
-const MEASURED: Duration = Duration::from_secs(3);
+pub(crate) const MEASURED: Duration = Duration::from_secs(3);
 
-/// Where floods come from: another address than people's.
-const ELSEWHERE: &str = "127.0.0.2:0";
-
-/// Connect from another address of this machine.
-fn elsewhere(addr: SocketAddr) -> std::io::Result<TcpStream> {
+/// Connect from another address of this machine than people do.
+pub(crate) fn connect_from(addr: SocketAddr, from: &str) -> std::io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.bind(&ELSEWHERE.parse::<SocketAddr>().unwrap().into())?;
+    socket.bind(&SocketAddr::new(from.parse().unwrap(), 0).into())?;
     socket.connect(&addr.into())?;
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE))?;
     Ok(stream)
 }
 
+/// Where the floods of a round come from: what an address has used up in one is not missed in the next.
+fn elsewhere(round: usize) -> String {
+    format!("127.0.0.{}", round + 10)
+}
+
 /// Floods come from elsewhere: here they have what the server and the people leave of this machine.
-fn step_back() {
+pub(crate) fn step_back() {
     // Of this thread, for that is what the kernel takes a process for.
     rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19).unwrap();
 }
@@ -54,8 +60,8 @@ fn greeting(alias: &str, room: &str) -> Vec<u8> {
 }
 
 /// Begin a session elsewhere.
-fn intruder(addr: SocketAddr, alias: &str, room: &str) -> (TcpStream, Joined) {
-    let mut wire = Wire::over(elsewhere(addr).unwrap());
+fn intruder(addr: SocketAddr, from: &str, alias: &str, room: &str) -> (TcpStream, Joined) {
+    let mut wire = Wire::over(connect_from(addr, from).unwrap());
     wire.raw(&greeting(alias, room));
     let joined = wire.skip_to::<Joined>();
     (wire.stream, joined)
@@ -63,7 +69,7 @@ fn intruder(addr: SocketAddr, alias: &str, room: &str) -> (TcpStream, Joined) {
 
 /// People who talk in one room; how long their messages took to each of the others is told by part.
 #[derive(Default)]
-struct People {
+pub(crate) struct People {
     part: AtomicUsize,
     done: AtomicBool,
     took: Mutex<Vec<(usize, Duration)>>,
@@ -115,6 +121,61 @@ impl People {
     fn p99(&self, part: usize) -> Duration {
         p99(self.took.lock().iter().filter(|(p, _)| *p == part).map(|(_, took)| *took).collect())
     }
+
+    /// Fifty people talk, as usual and then during each of these floods, in rounds. `flood` gets a flood's number, the
+    /// round's, and what to call when it begins. In one of the rounds at least, nobody may be held up.
+    pub(crate) fn beside(
+        addr: SocketAddr,
+        floods: &[&str],
+        hiccup: Duration,
+        flood: impl Fn(usize, usize, &(dyn Fn() + Sync)),
+    ) {
+        // To compare servers: so many rounds, whatever comes out.
+        let all = std::env::var("CHATNET_FLOOD_ROUNDS").ok().map(|rounds| rounds.parse::<usize>().unwrap());
+        let (people, began) = (Self::default(), Instant::now());
+        std::thread::scope(|scope| {
+            let done = Raise(&people.done);
+            for i in 0..PEOPLE {
+                let people = &people;
+                scope.spawn(move || people.person(addr, i, began));
+            }
+            // Until all are there, and everybody has been told.
+            std::thread::sleep(2 * EVERY);
+            let mut figures = vec![Vec::new(); floods.len()];
+            for round in 0..all.unwrap_or(ROUNDS) {
+                let part = 1 + round * (1 + floods.len());
+                people.begin(part);
+                std::thread::sleep(MEASURED);
+                let held_up = |(usual, during): &(Duration, Duration)| *during > 2 * (*usual).max(hiccup);
+                for (i, name) in floods.iter().enumerate() {
+                    let fine = figures[i].iter().any(|figures| !held_up(figures));
+                    if all.is_none() && fine {
+                        continue;
+                    }
+                    flood(i, round, &|| people.begin(part + 1 + i));
+                    // What is said afterwards isn't measured.
+                    people.begin(0);
+                    std::thread::sleep(EVERY);
+                    let (usual, during) = (people.p99(part), people.p99(part + 1 + i));
+                    println!("p99 {usual:.1?} as usual, {during:.1?} with {name}");
+                    figures[i].push((usual, during));
+                }
+                if all.is_none() && figures.iter().all(|rounds| rounds.iter().any(|figures| !held_up(figures))) {
+                    break;
+                }
+                if all.is_none() && round + 1 == ROUNDS {
+                    panic!("people were held up in every round: {figures:?}");
+                }
+            }
+            drop(done);
+            for (name, mut rounds) in floods.iter().zip(figures) {
+                let middle = rounds.len() / 2;
+                let usual = rounds.select_nth_unstable_by_key(middle, |(usual, _)| *usual).1.0;
+                let during = rounds.select_nth_unstable_by_key(middle, |(_, during)| *during).1.1;
+                println!("medians: p99 {usual:.1?} as usual, {during:.1?} with {name}");
+            }
+        });
+    }
 }
 
 /// Frames with a message each, ready to be sent: what is to be fast is the sending.
@@ -147,16 +208,18 @@ fn flood(streams: &[(TcpStream, Vec<u8>)], begin: impl Fn()) {
 }
 
 /// One client that floods, with one message a frame.
-fn one_client(addr: SocketAddr, begin: &dyn Fn()) {
-    let (stream, joined) = intruder(addr, "flood", "flood");
+fn one_client(addr: SocketAddr, round: usize, begin: &(dyn Fn() + Sync)) {
+    let (stream, joined) = intruder(addr, &elsewhere(round), &format!("flood{round}"), "flood");
     flood(&[(stream, frames(&joined, 50_000))], begin);
 }
 
 /// Five hundred connections from one address that flood.
-fn five_hundred(addr: SocketAddr, begin: &dyn Fn()) {
+fn five_hundred(addr: SocketAddr, round: usize, begin: &(dyn Fn() + Sync)) {
+    let from = elsewhere(round + 100);
     let streams: Vec<_> = (0..500)
         .map(|i| {
-            let (stream, joined) = intruder(addr, &format!("flood{i}"), &format!("flood{}", i % 10));
+            let (alias, room) = (format!("flood{round}x{i}"), format!("flood{}", i % 10));
+            let (stream, joined) = intruder(addr, &from, &alias, &room);
             (stream, frames(&joined, 500))
         })
         .collect();
@@ -164,12 +227,13 @@ fn five_hundred(addr: SocketAddr, begin: &dyn Fn()) {
 }
 
 /// Two thousand connect and join at once.
-fn two_thousand_join(addr: SocketAddr, begin: &dyn Fn()) {
+fn two_thousand_join(addr: SocketAddr, round: usize, begin: &(dyn Fn() + Sync)) {
+    let from = elsewhere(round + 200);
     begin();
     let streams: Vec<_> = (0..2000)
         .filter_map(|i| {
-            let mut stream = elsewhere(addr).ok()?;
-            stream.write_all(&greeting(&format!("joiner{i}"), "crowd")).ok()?;
+            let mut stream = connect_from(addr, &from).ok()?;
+            stream.write_all(&greeting(&format!("joiner{round}x{i}"), "crowd")).ok()?;
             stream.set_nonblocking(true).ok()?;
             Some(stream)
         })
@@ -181,49 +245,22 @@ fn two_thousand_join(addr: SocketAddr, begin: &dyn Fn()) {
     }
 }
 
-/// Floods the server at an address, and calls what is to be done meanwhile.
-type Flood = fn(SocketAddr, &dyn Fn());
-
 #[test]
 fn fifty_people_notice_nothing_of_one_who_floods_of_five_hundred_and_of_two_thousand_who_join() {
     let _alone = alone();
     raise_descriptor_limit();
     let (_program, addr) = limited_server("", "--log error");
-    let (people, began) = (People::default(), Instant::now());
-    std::thread::scope(|scope| {
-        let done = Raise(&people.done);
-        for i in 0..PEOPLE {
-            let people = &people;
-            scope.spawn(move || people.person(addr, i, began));
-        }
-        // Until all are there, and everybody has been told.
-        std::thread::sleep(2 * EVERY);
-        people.begin(1);
-        std::thread::sleep(MEASURED);
-        let floods: [(&str, Flood); 3] = [
-            ("one client that floods", one_client),
-            ("five hundred that flood", five_hundred),
-            ("two thousand that join", two_thousand_join),
-        ];
-        for (part, (_, flood)) in floods.iter().enumerate() {
-            let (people, flood) = (&people, *flood);
-            let flooding = scope.spawn(move || {
-                step_back();
-                flood(addr, &|| people.begin(part + 2));
-            });
-            flooding.join().unwrap();
-            // What is said afterwards isn't measured.
-            people.begin(0);
-            std::thread::sleep(EVERY);
-        }
-        drop(done);
-        let usual = people.p99(1);
-        println!("p99 {usual:?} as usual");
-        for (part, (name, _)) in floods.iter().enumerate() {
-            println!("p99 {:?} with {name}", people.p99(part + 2));
-        }
-        for part in 0..floods.len() {
-            assert_not_held_up(usual, people.p99(part + 2), HICCUP);
-        }
+    let floods = ["one client that floods", "five hundred that flood", "two thousand that join"];
+    People::beside(addr, &floods, HICCUP, |i, round, begin| {
+        let flood = [one_client, five_hundred, two_thousand_join][i];
+        std::thread::scope(|scope| {
+            scope
+                .spawn(|| {
+                    step_back();
+                    flood(addr, round, begin);
+                })
+                .join()
+                .unwrap();
+        });
     });
 }

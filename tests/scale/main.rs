@@ -10,6 +10,7 @@ mod crowd;
 mod descriptors;
 mod flood;
 mod hostile;
+mod logins;
 mod stalled;
 
 use std::io::{BufRead, BufReader, Read};

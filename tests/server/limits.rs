@@ -123,6 +123,112 @@ fn sessions_of_one_address_share_its_limits_and_exempt_ones_have_none() {
     assert_eq!(ada.skip_to::<Ack>().count, 100);
 }
 
+/// Two devices of one account, on a server where it is the account that is limited.
+fn two_devices(set: impl FnOnce(&mut Limits)) -> (TestServer, [Wire; 2]) {
+    let mut limits = Limits::default();
+    set(&mut limits);
+    let server = TestServer::with(|builder| builder.limits(limits));
+    let alias = chatnet::Alias::parse("ada").unwrap();
+    async_std::task::block_on(server.handle.create_account(&alias, PASSWORD)).unwrap();
+    let devices = [login(&server), login(&server)];
+    (server, devices)
+}
+
+const PASSWORD: &str = "correct horse";
+
+fn login(server: &TestServer) -> Wire {
+    let credentials = Credentials { name: "ada".into(), secret: PASSWORD.into(), code: None };
+    let mut wire = Wire::connect(server.addr);
+    wire.hello();
+    wire.send(&Auth { mechanism: "password".into(), data: minicbor::to_vec(&credentials).unwrap().into() });
+    wire.expect::<Authenticated>();
+    wire.send(&Attach { token: None, cursors: vec![], more: false });
+    wire.expect::<Attached>();
+    wire
+}
+
+/// What a refused request is told.
+fn refused(wire: &mut Wire) -> Code {
+    wire.skip_to::<ErrorReply>().code
+}
+
+#[test]
+fn the_devices_of_an_account_share_its_messages() {
+    let (server, [mut desk, mut phone]) = two_devices(|limits| limits.account.messages = Rate::per_minute(1, 3));
+    let room = desk.join("den").room;
+    // The other device is in it too.
+    phone.skip_to::<Joined>();
+    desk.send(&publish(room, outbox(), 1, &["1", "2"]));
+    assert_eq!(desk.skip_to::<Ack>().count, 2);
+    phone.send(&publish(room, outbox(), 1, &["3", "4"]));
+    // What is refused may be told before what is taken.
+    let (mut taken, mut told) = (0, None);
+    while taken == 0 || told.is_none() {
+        let got = phone.next().unwrap();
+        if got.is(Kind::Ack) {
+            taken += got.read::<Ack>().count;
+        } else if got.is(Kind::Refused) {
+            let refused: Refused = got.read();
+            told = Some((refused.n, refused.code));
+        }
+    }
+    assert_eq!((taken, told), (1, Some((2, Code::RATE_LIMITED))));
+    desk.send(&publish(room, outbox(), 1, &["5"]));
+    assert_eq!(desk.skip_to::<Refused>().code, Code::RATE_LIMITED);
+    // A third device has no more, and a guest isn't the account.
+    let mut third = login(&server);
+    third.skip_to::<Joined>();
+    third.send(&publish(room, outbox(), 1, &["6"]));
+    assert_eq!(third.skip_to::<Refused>().code, Code::RATE_LIMITED);
+    let (mut bob, joined) = Wire::member(server.addr, "bob", "den");
+    bob.send(&publish(joined.room, outbox(), 1, &["7"]));
+    assert_eq!(bob.skip_to::<Ack>().count, 1);
+}
+
+#[test]
+fn the_devices_of_an_account_share_its_joins_and_the_rooms_that_it_makes() {
+    let (_server, [mut desk, mut phone]) = two_devices(|limits| limits.account.joins = Rate::per_minute(1, 2));
+    desk.join("one");
+    phone.skip_to::<Joined>();
+    phone.send(&Join { request: 9, name: "two".into() });
+    phone.skip_to::<Joined>();
+    desk.skip_to::<Joined>();
+    desk.send(&Join { request: 9, name: "three".into() });
+    assert_eq!(refused(&mut desk), Code::RATE_LIMITED);
+
+    let (_server, [mut desk, mut phone]) = two_devices(|limits| limits.account.rooms = ONCE);
+    desk.join("one");
+    phone.skip_to::<Joined>();
+    phone.send(&Join { request: 9, name: "two".into() });
+    assert_eq!(refused(&mut phone), Code::RATE_LIMITED);
+}
+
+#[test]
+fn what_an_account_has_used_stays_used_when_its_devices_go_and_come() {
+    let (server, devices) = two_devices(|limits| limits.account.joins = ONCE);
+    let [mut desk, phone] = devices;
+    desk.join("one");
+    drop((desk, phone));
+    let mut again = login(&server);
+    again.send(&Join { request: 9, name: "two".into() });
+    assert_eq!(refused(&mut again), Code::RATE_LIMITED);
+}
+
+#[test]
+fn guesses_at_an_account_are_counted_whatever_device_they_come_from() {
+    let (server, _devices) = two_devices(|_| {});
+    let guess = || {
+        let mut wire = Wire::connect(server.addr);
+        wire.hello();
+        let credentials = Credentials { name: "ada".into(), secret: "incorrect horse".into(), code: None };
+        wire.send(&Auth { mechanism: "password".into(), data: minicbor::to_vec(&credentials).unwrap().into() });
+        wire.expect::<ErrorReply>().code
+    };
+    let told: Vec<_> = (0..7).map(|_| guess()).collect();
+    assert_eq!(told[..6], [Code::AUTH_FAILED; 6]);
+    assert_eq!(told[6], Code::TOO_MANY_LOGINS, "each was a connection of its own");
+}
+
 #[test]
 fn the_application_is_not_limited() {
     let server = limited(|limits| limits.session.messages = ONCE);
