@@ -26,12 +26,15 @@ impl From<IpAddr> for Prefix {
 }
 
 /// A network of addresses, such as `10.0.0.0/8` or `2001:db8::/32`; a lone address is a network of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Network {
-    /// An IPv4 network as the IPv6 one that maps it.
-    bits: u128,
+    /// Its first address; an IPv4 network as the IPv6 one that maps it.
+    first: u128,
     len: u8,
 }
+
+/// An IPv4 network's prefix is so much longer in the IPv6 one that maps it.
+const MAPPED: u8 = 96;
 
 fn bits(address: IpAddr) -> u128 {
     match address {
@@ -41,16 +44,41 @@ fn bits(address: IpAddr) -> u128 {
 }
 
 impl Network {
+    fn new(address: u128, len: u8) -> Self {
+        Self { first: first(address, len), len }
+    }
+
+    /// What counts as one address: an IPv4 address alone, an IPv6 address with its network of 64 bits, for that is what
+    /// one household or machine has.
+    pub fn around(address: IpAddr) -> Self {
+        let canonical = address.to_canonical();
+        Self::new(bits(canonical), if canonical.is_ipv4() { 128 } else { 64 })
+    }
+
     /// Whether an address is in it.
     pub fn contains(&self, address: IpAddr) -> bool {
-        let mask = u128::MAX.checked_shl(128 - u32::from(self.len)).unwrap_or(0);
-        bits(address) & mask == self.bits & mask
+        first(bits(address), self.len) == self.first
     }
+}
+
+/// The first address of a network.
+fn first(address: u128, len: u8) -> u128 {
+    address & u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0)
 }
 
 impl From<IpAddr> for Network {
     fn from(address: IpAddr) -> Self {
-        Self { bits: bits(address), len: 128 }
+        Self::new(bits(address), 128)
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = Ipv6Addr::from_bits(self.first);
+        match first.to_ipv4_mapped().filter(|_| self.len >= MAPPED) {
+            Some(first) => write!(f, "{first}/{}", self.len - MAPPED),
+            None => write!(f, "{first}/{}", self.len),
+        }
     }
 }
 
@@ -63,7 +91,7 @@ impl FromStr for Network {
         let address: IpAddr = address.parse().map_err(|_| wrong())?;
         let max = if address.is_ipv4() { 32 } else { 128 };
         let len = len.map_or(Ok(max), |len| len.parse::<u8>().ok().filter(|len| *len <= max).ok_or_else(wrong))?;
-        Ok(Self { bits: bits(address), len: 128 - max + len })
+        Ok(Self::new(bits(address), 128 - max + len))
     }
 }
 
@@ -99,8 +127,22 @@ mod tests {
         assert!(!has("10.0.0.0/8", "11.0.0.1") && !has("10.0.0.1", "10.0.0.2") && has("10.0.0.1", "10.0.0.1"));
         assert!(has("2001:db8::/32", "2001:db8:ffff::1") && !has("2001:db8::/32", "2001:db9::1"));
         assert!(has("0.0.0.0/0", "1.2.3.4") && !has("0.0.0.0/0", "2001:db8::1") && has("::/0", "1.2.3.4"));
+        assert!(has("::ffff:10.0.0.0/104", "10.200.3.4"));
         for wrong in ["", "10.0.0.0/33", "10.0.0/8", "::/129", "x", "10.0.0.0/"] {
             assert!(wrong.parse::<Network>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_network_is_written_as_it_is_read_whatever_address_of_it_was_named() {
+        let written = |network: &str| network.parse::<Network>().unwrap().to_string();
+        assert_eq!(written("10.1.2.3/8"), "10.0.0.0/8");
+        assert_eq!(["10.0.0.1", "0.0.0.0/0", "::/0"].map(written), ["10.0.0.1/32", "0.0.0.0/0", "::/0"]);
+        assert_eq!(["2001:db8::1/32", "::1"].map(written), ["2001:db8::/32", "::1/128"]);
+        let around = |address: &str| Network::around(address.parse().unwrap()).to_string();
+        assert_eq!(
+            ["10.0.0.1", "::ffff:10.0.0.1", "2001:db8::1:2"].map(around),
+            ["10.0.0.1/32", "10.0.0.1/32", "2001:db8::/64"]
+        );
     }
 }

@@ -1,9 +1,10 @@
 //! Whom a ban is for: somebody, whoever shows a certain alias, or whoever comes from an address.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use crate::id::{Alias, PrincipalId};
+use crate::limit::Network;
 
 /// Whom a ban is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -14,53 +15,7 @@ pub enum BanTarget {
     /// Whoever's alias fits: `*` stands for any characters, `?` for one; letter case doesn't count.
     Mask(String),
     /// Whoever comes from there.
-    Address(AddressPrefix),
-}
-
-/// Addresses that begin alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct AddressPrefix {
-    address: IpAddr,
-    bits: u8,
-}
-
-impl AddressPrefix {
-    /// Read `203.0.113.7`, `203.0.113.0/24`, `2001:db8::/48`. An IPv6 address alone means its network of 64 bits, for
-    /// that is what one household or machine has.
-    pub fn parse(raw: &str) -> Option<Self> {
-        let (address, bits) = match raw.split_once('/') {
-            Some((address, bits)) => (address, Some(bits.parse().ok()?)),
-            None => (raw, None),
-        };
-        let address = address.parse::<IpAddr>().ok()?.to_canonical();
-        let (max, usual) = if address.is_ipv4() { (32, 32) } else { (128, 64) };
-        let bits = bits.unwrap_or(usual);
-        (bits <= max).then(|| Self { address: first(address, bits), bits })
-    }
-
-    fn contains(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        address.is_ipv4() == self.address.is_ipv4() && first(address, self.bits) == self.address
-    }
-}
-
-fn first(address: IpAddr, bits: u8) -> IpAddr {
-    match address {
-        IpAddr::V4(a) => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
-            IpAddr::V4((u32::from(a) & mask).into())
-        }
-        IpAddr::V6(a) => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
-            IpAddr::V6(Ipv6Addr::from(u128::from(a) & mask))
-        }
-    }
-}
-
-impl fmt::Display for AddressPrefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.bits)
-    }
+    Address(Network),
 }
 
 impl fmt::Display for BanTarget {
@@ -68,17 +23,18 @@ impl fmt::Display for BanTarget {
         match self {
             Self::Principal(_, alias) => alias.fmt(f),
             Self::Mask(mask) => mask.fmt(f),
-            Self::Address(prefix) => prefix.fmt(f),
+            Self::Address(network) => network.fmt(f),
         }
     }
 }
 
 impl BanTarget {
-    /// A mask or an address prefix; none for a name that is neither.
+    /// A mask, a network (`203.0.113.0/24`, `2001:db8::/48`) or an address, which stands for what counts as
+    /// [one](Network::around); none for a name that is neither.
     pub fn pattern(raw: &str) -> Option<Self> {
-        match AddressPrefix::parse(raw) {
-            Some(prefix) => Some(Self::Address(prefix)),
-            None => raw.contains(['*', '?']).then(|| Self::Mask(raw.to_lowercase())),
+        match raw.parse().map(Network::around).or_else(|_| raw.parse::<Network>()) {
+            Ok(network) => Some(Self::Address(network)),
+            Err(_) => raw.contains(['*', '?']).then(|| Self::Mask(raw.to_lowercase())),
         }
     }
 
@@ -91,7 +47,7 @@ impl BanTarget {
                 let alias: Vec<char> = alias.folded().chars().collect();
                 matches(&mask, &alias)
             }
-            Self::Address(prefix) => address.is_some_and(|address| prefix.contains(address)),
+            Self::Address(network) => address.is_some_and(|address| network.contains(address)),
         }
     }
 }
@@ -135,14 +91,14 @@ mod tests {
     }
 
     #[test]
-    fn an_address_prefix_fits_addresses_that_begin_alike() {
+    fn a_network_fits_its_addresses() {
         assert!(fits("203.0.113.0/24", "x", Some("203.0.113.77")));
         assert!(fits("203.0.113.7", "x", Some("::ffff:203.0.113.7")));
         assert!(!fits("203.0.113.7", "x", Some("203.0.113.8")));
         assert!(fits("2001:db8::1", "x", Some("2001:db8::2:3")) && !fits("2001:db8::1", "x", Some("2001:db8:0:1::1")));
         assert!(fits("0.0.0.0/0", "x", Some("8.8.8.8")) && !fits("0.0.0.0/0", "x", Some("2001:db8::1")));
         assert!(!fits("203.0.113.7", "x", None), "a stream has no address");
-        assert!(AddressPrefix::parse("1.2.3.4/33").is_none() && AddressPrefix::parse("ada").is_none());
+        assert!(BanTarget::pattern("1.2.3.4/33").is_none() && BanTarget::pattern("ada").is_none());
     }
 
     #[test]

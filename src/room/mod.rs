@@ -10,7 +10,7 @@ mod publishers;
 mod tail;
 mod typing;
 
-pub use ban::{AddressPrefix, BanTarget};
+pub use ban::BanTarget;
 pub use batch::{Author, Batch, NewBatch, PublishId, Run};
 pub(crate) use members::Members;
 pub use permission::{Action, Role};

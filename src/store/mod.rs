@@ -16,7 +16,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use crate::room::{AddressPrefix, Author, BanTarget, Batch, NewBatch, PublishId, Run, Taken};
+pub use crate::room::{Author, BanTarget, Batch, NewBatch, PublishId, Run, Taken};
 pub(crate) use dynamic::DynLog;
 pub use memory::MemoryStore;
 pub use people::{AccountRecord, AuditRecord, BanRecord, CodeRecord, SettingsRecord, StandingRecord};
