@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_std::task::block_on;
+use chatnet::auth::{Attempt, Authenticator, Decision, Identity};
 use chatnet::protocol::Code;
 use chatnet::protocol::message::*;
 use chatnet::{
@@ -269,6 +270,40 @@ fn an_operator_calls_an_account_otherwise() {
         (audit[0].1.act.as_str(), audit[0].1.whom.as_str(), audit[0].1.text.as_str()),
         ("rename", "ada", "lovelace")
     );
+}
+
+/// Knows one person, who is called differently from time to time.
+#[derive(Debug, Clone)]
+struct Directory(Arc<Mutex<String>>);
+
+impl Authenticator for Directory {
+    fn mechanisms(&self) -> Vec<String> {
+        vec!["badge".into()]
+    }
+
+    async fn authenticate(&self, _: Attempt<'_>) -> Decision {
+        let alias = Alias::parse(&self.0.lock().unwrap()).unwrap();
+        Decision::Allow(Identity { principal: chatnet::PrincipalId::from_bytes([7; 16]), alias, admin: false })
+    }
+}
+
+#[test]
+fn whom_the_application_calls_otherwise_is_called_so_on_the_devices_that_are_there_already() {
+    let name = Arc::new(Mutex::new("ada".to_owned()));
+    let server = TestServer::with(|builder| builder.authenticator(Directory(Arc::clone(&name))));
+    let badge = Auth { mechanism: "badge".into(), data: vec![].into() };
+    let (mut desk, _) = attempt(server.addr, &badge).unwrap();
+    let room = join(&mut desk, "den").unwrap().room;
+    let (mut bob, _) = Wire::member(server.addr, "bob", "den");
+    assert_eq!(code(rename(&mut desk, "eve")), Some(Code::NOT_PERMITTED), "that is the application's");
+    *name.lock().unwrap() = "lovelace".into();
+    let (_phone, who) = attempt(server.addr, &badge).unwrap();
+    assert_eq!(who.alias, "lovelace");
+    assert_eq!(desk.skip_to::<Renamed>().alias, "lovelace");
+    assert_eq!(change(&mut bob, EventKind::ALIAS).1.text.as_deref(), Some("lovelace"));
+    assert_eq!(members(&mut bob, room), ["bob", "lovelace"]);
+    // The alias of before is somebody else's now.
+    drop(Wire::guest(server.addr, "ada"));
 }
 
 #[test]
