@@ -177,7 +177,7 @@ impl Drop for Server {
         // It may have ended by itself; then that is why the bench fails.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        for suffix in ["", "-wal", "-shm", "-lock"] {
+        for suffix in ["", "-wal", "-shm", "-lock", "-lock-journal"] {
             if let Some(database) = &self.database {
                 let _ = fs::remove_file(format!("{}{suffix}", database.display()));
             }
