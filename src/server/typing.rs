@@ -13,13 +13,15 @@ use crate::room::MAX_TYPING_MEMBERS;
 pub(super) fn relay(shared: &Arc<Shared>, member: &Arc<Member>, signal: Typing) {
     let Typing { room, typing } = signal;
     let author = member.author();
+    // The exact clock: the other one may be a second late, and a signal that is due would be dropped.
+    let now = shared.clock.nanos() / 1_000_000;
     let others = {
         let mut state = member.room.lock();
         // Who may not talk has nothing to announce.
         if member.has_left()
             || state.members.count() > MAX_TYPING_MEMBERS
             || committer::may_speak(shared, member, &state).is_err()
-            || !state.typists.tell(author.principal, typing, shared.clock.now())
+            || !state.typists.tell(author.principal, typing, now)
         {
             return;
         }

@@ -158,9 +158,15 @@ fn who_is_muted_or_would_be_banned_by_the_new_name_keeps_theirs() {
     ada.send(&Block { request: 13, whom: Whom::Name("bobby".into()), blocked: true });
     assert_eq!(answer(&mut ada, 13), Ok(()));
     assert_eq!(rename(&mut bob, "bertie"), Ok("bertie".into()));
-    let told: Vec<_> =
-        ada.round_trip().iter().filter(|got| got.is(Kind::Deliver)).map(|got| got.read::<Deliver>()).collect();
-    assert!(told.iter().any(|told| told.room == room) && told.iter().all(|told| told.room != direct));
+    loop {
+        let (told, change) = change(&mut ada, EventKind::ALIAS);
+        assert_eq!(told.room, room);
+        if change.text.as_deref() == Some("bertie") {
+            break;
+        }
+    }
+    ada.send(&History { request: 6, room: direct, place: Place::Before(chatnet::Seq::new(9)), limit: 10 });
+    assert_eq!(ada.expect::<HistoryEnd>().request, 6, "nothing is in the direct");
 }
 
 /// Says no to some, and remembers who asked.
