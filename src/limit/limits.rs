@@ -20,6 +20,9 @@ use super::{Network, Rate};
 /// | frames of any kind | 200/s, 2,000 | 400/s, 4,000 | 2,500/s, 5,000 |
 /// | new connections | | | 100/s, 1,000 |
 ///
+/// An address with more than 32 connections is read a little of each in turn: however many they are, they are in the
+/// others' way like a few. [Exempt](Self::exempt) a proxy.
+///
 /// An address is an IPv4 address, or an IPv6 network of 64 bits. What the application itself publishes is not limited.
 ///
 /// Who is over a limit is told so with the code `rate_limited` and a time to wait; a message is not lost by it, for
