@@ -106,7 +106,9 @@ async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         builder = builder.store(store);
     }
     let server = builder.bind(format!("{host}:{}", args.port)).await?;
-    // Before the first line: who waits for that line may signal at once.
+    // Before the first line: who waits for that line may signal, or send admin commands, at once.
+    #[cfg(unix)]
+    let door = open_door(&server.handle(), dir);
     let signals = Signals::new([Signal::Int, Signal::Term])?;
     // A server without certificates has nothing to read again, and ends on a hangup like any program.
     let hangups = if args.plaintext { None } else { Signals::new([Signal::Hup]).ok() };
@@ -135,8 +137,6 @@ async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let looking = hangups.map(|hangups| task::spawn(look_after(server.handle(), own, hangups)));
-    #[cfg(unix)]
-    let door = open_door(&server.handle(), dir);
     let stopping = task::spawn(stop(server.handle(), signals, seconds(args.drain)));
     server.serve().await;
     stopping.cancel().await;
