@@ -18,9 +18,11 @@ use futures::io::{AsyncRead, AsyncWrite};
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 
+mod background;
 mod turns;
 
 pub(crate) use async_std::task::{sleep, spawn_blocking, yield_now};
+pub(crate) use background::spawn_background;
 pub(crate) use turns::{Turn, Turns};
 
 /// Connections that may wait to be accepted. A storm of thousands must not meet SYN drops, each of which costs its

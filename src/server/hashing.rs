@@ -1,5 +1,5 @@
-//! Passwords are hashed off the async threads, a few at a time, and those who wait for it take turns by address: a flood
-//! from anywhere leaves the next turn but one to who comes from elsewhere.
+//! Passwords are hashed off the async threads, at a lower priority than these, a few at a time; and those who wait for it
+//! take turns by address: a flood from anywhere leaves the next turn but one to who comes from elsewhere.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -72,7 +72,7 @@ impl Pool {
         let place = self.enter(prefix).ok_or(TooMany)?;
         place.called.wait().await;
         // The place goes along: whoever hangs up gives it back only when the work is done.
-        Ok(rt::spawn_blocking(move || {
+        Ok(rt::spawn_background(move || {
             let _place = place;
             work()
         })
