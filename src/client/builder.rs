@@ -300,15 +300,15 @@ impl ClientBuilder {
             tasks.wait().await;
             return Err(e);
         }
-        let (alias, session, server) = {
+        let (alias, principal, session, server) = {
             let state = link.lock();
-            (state.alias.clone(), state.session, state.server.clone())
+            (state.alias.clone(), state.principal, state.session, state.server.clone())
         };
-        let (Some(alias), Some(session), Some(server)) = (alias, session, server) else {
+        let (Some(alias), Some(principal), Some(session), Some(server)) = (alias, principal, session, server) else {
             return Err(ConnectError::Closed(CloseReason::Cut));
         };
         opening.done();
-        Ok((Client { inner: Arc::new(Inner { link, tasks, alias, session, server, restored }) }, events))
+        Ok((Client { inner: Arc::new(Inner { link, tasks, alias, principal, session, server, restored }) }, events))
     }
 }
 

@@ -37,7 +37,7 @@ use futures::stream::{FusedStream, Stream};
 use link::Link;
 use requests::{Waiting, Way};
 
-use crate::id::{Alias, RoomName, SessionId};
+use crate::id::{Alias, PrincipalId, RoomName, SessionId};
 use crate::rt::{self, TaskGroup};
 
 pub use crate::session::backoff::Reconnect;
@@ -100,6 +100,7 @@ struct Inner {
     tasks: TaskGroup,
     /// What was known at first, for what can't be unknown.
     alias: Alias,
+    principal: PrincipalId,
     session: SessionId,
     server: ServerInfo,
     restored: usize,
@@ -136,6 +137,12 @@ impl Client {
     /// The alias that the server knows this client by.
     pub fn alias(&self) -> Alias {
         self.inner.link.lock().alias.clone().unwrap_or_else(|| self.inner.alias.clone())
+    }
+
+    /// Who the server knows this client as: the author of what it says. A guest is somebody else once its session was lost;
+    /// an account stays who it is.
+    pub fn principal(&self) -> PrincipalId {
+        self.inner.link.lock().principal.unwrap_or(self.inner.principal)
     }
 
     /// The session's id, as the server's log has it.

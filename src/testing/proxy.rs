@@ -25,6 +25,8 @@ struct Shared {
     random: Mutex<Random>,
     mean_bytes: AtomicU64,
     cuts: AtomicU64,
+    /// The clients' ends of the connections that were passed on.
+    open: Mutex<Vec<TcpStream>>,
     stopped: AtomicBool,
 }
 
@@ -43,6 +45,7 @@ impl Proxy {
             random: Mutex::new(Random::new(seed)),
             mean_bytes: AtomicU64::new(mean_bytes),
             cuts: AtomicU64::new(0),
+            open: Mutex::default(),
             stopped: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&shared);
@@ -74,6 +77,16 @@ impl Proxy {
         self.shared.mean_bytes.store(u64::MAX / 4, Ordering::SeqCst);
     }
 
+    /// Cut every connection that there is, now.
+    pub fn cut(&self) {
+        for stream in self.shared.open.lock().drain(..) {
+            // One that has ended already needs no cutting.
+            if stream.shutdown(Shutdown::Both).is_ok() {
+                self.shared.cuts.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    }
+
     /// How many connections were cut.
     pub fn cuts(&self) -> u64 {
         self.shared.cuts.load(Ordering::SeqCst)
@@ -94,6 +107,7 @@ impl Shared {
         let Ok(far) = TcpStream::connect_timeout(&target, Duration::from_secs(5)) else { return };
         let life = 1 + self.random.lock().below(2 * self.mean_bytes.load(Ordering::SeqCst));
         let left = Arc::new(AtomicU64::new(life));
+        self.open.lock().extend(near.try_clone());
         let pairs = [(near.try_clone(), far.try_clone()), (Ok(far), Ok(near))];
         for (from, to) in pairs {
             let (Ok(from), Ok(to)) = (from, to) else { return };
