@@ -1,12 +1,18 @@
 //! `chatnet`: the library's client as a terminal program.
 
+#![forbid(unsafe_code)]
+
 mod args;
 #[path = "../duration.rs"]
 mod duration;
+#[path = "../commands/export.rs"]
 mod export;
+#[path = "../commands/input.rs"]
 mod input;
+#[path = "../commands/outbox.rs"]
 mod outbox;
 mod output;
+#[path = "../commands/people.rs"]
 mod people;
 mod secret;
 mod session;

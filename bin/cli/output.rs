@@ -10,6 +10,8 @@ use chatnet::{
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
+use crate::export::{rfc3339, word};
+
 /// How events are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -180,12 +182,6 @@ impl Output {
         };
         self.line(&line);
     }
-}
-
-/// RFC 3339, in UTC, to the millisecond.
-pub(crate) fn rfc3339(at: Timestamp) -> String {
-    let at = jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    format!("{at:.3}")
 }
 
 /// Hours and minutes where the reader is.
@@ -371,25 +367,6 @@ fn note(event: &Event) -> Option<String> {
         Event::ServerError { text, .. } => format!("! {}", line(text)),
         _ => return None,
     })
-}
-
-/// A change's name for scripts.
-pub(crate) fn word(kind: EventKind) -> &'static str {
-    match kind {
-        EventKind::TOPIC => "topic",
-        EventKind::KICK => "kick",
-        EventKind::BAN => "ban",
-        EventKind::UNBAN => "unban",
-        EventKind::MUTE => "mute",
-        EventKind::UNMUTE => "unmute",
-        EventKind::INVITE => "invite",
-        EventKind::ROLE => "role",
-        EventKind::SETTINGS => "settings",
-        EventKind::MEMBERSHIP => "membership",
-        EventKind::DELETION => "deletion",
-        EventKind::ALIAS => "alias",
-        _ => "other",
-    }
 }
 
 /// A change in a room, in words.

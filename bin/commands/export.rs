@@ -5,11 +5,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use chatnet::protocol::message::Rank;
-use chatnet::{Client, Exported, Timestamp};
+use chatnet::{Client, EventKind, Exported, Timestamp};
 use futures::StreamExt;
 use serde_json::{Value, json};
-
-use crate::output::{rfc3339, word};
 
 /// Write it; what to show. A file that is there already is left as it is.
 pub(crate) async fn run(client: &Client, path: &str) -> Result<String, String> {
@@ -82,5 +80,30 @@ fn rank(rank: Rank) -> &'static str {
         Rank::Owner => "owner",
         Rank::Moderator => "moderator",
         _ => "member",
+    }
+}
+
+/// RFC 3339, in UTC, to the millisecond.
+pub(crate) fn rfc3339(at: Timestamp) -> String {
+    let at = jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    format!("{at:.3}")
+}
+
+/// A change's name for scripts.
+pub(crate) fn word(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::TOPIC => "topic",
+        EventKind::KICK => "kick",
+        EventKind::BAN => "ban",
+        EventKind::UNBAN => "unban",
+        EventKind::MUTE => "mute",
+        EventKind::UNMUTE => "unmute",
+        EventKind::INVITE => "invite",
+        EventKind::ROLE => "role",
+        EventKind::SETTINGS => "settings",
+        EventKind::MEMBERSHIP => "membership",
+        EventKind::DELETION => "deletion",
+        EventKind::ALIAS => "alias",
+        _ => "other",
     }
 }

@@ -6,7 +6,7 @@ use chatnet::protocol::message::{Rank, RoomKind, RoomSettings};
 use chatnet::{Client, RequestError, Room, Seq, Timestamp};
 
 use crate::duration::duration;
-use crate::output::rfc3339;
+use crate::export::rfc3339;
 
 /// What a line asks for.
 #[derive(Debug, Clone, PartialEq)]
