@@ -28,8 +28,8 @@ const PURE: &[&str] = &["id", "text", "protocol", "limit", "room", "session"];
 const IMPURE: &[&str] =
     &["async_std", "async_io", "parking_lot", "Mutex", "RwLock", "std::net::Tcp", "async fn", "::now()"];
 
-/// Every part's sources, without their tests.
-fn sources() -> BTreeMap<String, Vec<(PathBuf, String)>> {
+/// Every Rust file below a directory.
+fn sources_in(dir: &Path) -> Vec<(PathBuf, String)> {
     fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
@@ -40,14 +40,18 @@ fn sources() -> BTreeMap<String, Vec<(PathBuf, String)>> {
             }
         }
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
-    collect(&root, &mut files);
+    collect(dir, &mut files);
+    files.into_iter().map(|file| (file.clone(), fs::read_to_string(&file).unwrap())).collect()
+}
+
+/// Every part's sources, without their tests.
+fn sources() -> BTreeMap<String, Vec<(PathBuf, String)>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut parts: BTreeMap<String, Vec<(PathBuf, String)>> = BTreeMap::new();
-    for file in files {
+    for (file, text) in sources_in(&root) {
         let inner = file.strip_prefix(&root).unwrap();
         let part = inner.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned();
-        let text = fs::read_to_string(&file).unwrap();
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
         let code = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
         parts.entry(part).or_default().push((file, code));
@@ -89,6 +93,32 @@ fn only_rt_names_the_runtime() {
     for (file, code) in sources().into_iter().filter(|(part, _)| part != "rt").flat_map(|(_, files)| files) {
         for word in ["async_std", "async_io", "event_listener", "socket2"] {
             assert!(!code.contains(word), "{} names {word}", file.display());
+        }
+    }
+}
+
+#[test]
+fn only_generated_code_is_unsafe() {
+    // The desktop client can't forbid it, because of what Slint generates; so nothing written by hand may allow it.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let gui = sources_in(&root.join("bin"));
+    for (file, text) in gui.iter().filter(|(_, text)| text.contains("unsafe_code")) {
+        let forbids = text.matches("unsafe_code").count() == text.matches("#![forbid(unsafe_code)]").count();
+        assert!(forbids, "{} allows unsafe code", file.display());
+    }
+}
+
+#[test]
+fn what_the_desktop_client_shows_is_decided_without_window_network_and_clock() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("bin").join("gui").join("model");
+    let files = sources_in(&root);
+    let model = files.iter().filter(|(file, _)| !file.starts_with(root.join("tests")));
+    assert!(model.clone().count() > 10);
+    for (file, code) in model {
+        for word in
+            ["slint", "crate::ui", "crate::net", "std::fs", "std::net", "async fn", "::now()", "RefCell", "Mutex"]
+        {
+            assert!(!code.contains(word), "{} of the pure model has {word}", file.display());
         }
     }
 }

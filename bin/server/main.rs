@@ -1,5 +1,7 @@
 //! `chatnet-server`: the library's server as a program.
 
+#![forbid(unsafe_code)]
+
 #[cfg(unix)]
 mod admin;
 mod args;

@@ -1,0 +1,148 @@
+//! `chatnet-gui`: the library's client as a desktop program.
+
+mod adapters;
+mod app;
+mod args;
+#[path = "../duration.rs"]
+mod duration;
+#[path = "../commands/export.rs"]
+mod export;
+mod fonts;
+#[path = "../commands/input.rs"]
+#[allow(dead_code, reason = "a window reads no lines")]
+mod input;
+mod model;
+mod net;
+mod notify;
+#[path = "../commands/outbox.rs"]
+mod outbox;
+#[path = "../commands/people.rs"]
+mod people;
+mod renderer;
+mod settings;
+#[cfg(all(test, feature = "gui-testing"))]
+mod tests;
+
+/// What `ui/` becomes. Its names and visibilities are Slint's to choose.
+#[allow(missing_docs, missing_debug_implementations, unreachable_pub, clippy::all, clippy::todo)]
+mod ui {
+    slint::include_modules!();
+}
+
+use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use app::{App, Places};
+use args::Args;
+use chatnet::trust::KnownServers;
+use model::{Event, State, Ui};
+use slint::ComponentHandle;
+use structopt::StructOpt;
+use tracing_subscriber::EnvFilter;
+
+/// How long what was typed may take to be acknowledged when the window closes; the outbox on disk keeps the rest.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+fn main() {
+    let args = Args::from_args_safe().unwrap_or_else(|e| {
+        let code = if e.use_stderr() { 2 } else { 0 };
+        if code == 2 {
+            eprintln!("{}", e.message)
+        } else {
+            println!("{}", e.message)
+        }
+        std::process::exit(code)
+    });
+    match EnvFilter::try_new(&args.log) {
+        Ok(filter) => {
+            tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+        }
+        Err(e) => {
+            eprintln!("chatnet-gui: --log {}: {e}; try error, warn, info, debug or trace", args.log);
+            std::process::exit(2);
+        }
+    }
+    if let Err(e) = run(&args) {
+        eprintln!(
+            "chatnet-gui: no window can be opened: {e}. Is there a display? SLINT_BACKEND=winit-software needs no GL"
+        );
+        std::process::exit(1);
+    }
+}
+
+fn run(args: &Args) -> Result<(), slint::PlatformError> {
+    let places = Places { settings: settings::default_file(), known: KnownServers::default_path().ok(), outbox: true };
+    let (kept, told) = places.settings.as_deref().map(settings::load).unwrap_or_default();
+    let mut state = State::new(kept, local_offset, now());
+    let at_once = prefill(&mut state, args);
+    let renderer = renderer::choose()?;
+    let window = ui::App::new()?;
+    let families = fonts::set_up(renderer);
+    window.global::<ui::Theme>().set_emoji_family(families.emoji.into());
+    window.global::<ui::Theme>().set_mono_family(families.mono.into());
+    let spawner = Box::new(|future| {
+        if let Err(e) = slint::spawn_local(future) {
+            tracing::error!("nothing can be done any more: {e}");
+        }
+    });
+    let app = App::new(window, state, places, spawner, now);
+    if let Some(told) = told {
+        app.handle(Event::Net(model::Net::Trouble(told)));
+    }
+    if at_once {
+        let form = app.state.borrow().connect.form.clone();
+        app.handle(Event::Ui(Ui::Connect(form)));
+    }
+    focus(&app);
+    app.window().run()?;
+    if let Some(client) = app.close() {
+        async_std::task::block_on(async {
+            if client.state() == chatnet::ClientState::Connected {
+                let _ = async_std::future::timeout(LAST_WORDS, client.flush()).await;
+            }
+            let _ = async_std::future::timeout(LAST_WORDS, client.close()).await;
+        });
+    }
+    Ok(())
+}
+
+/// What the command line says stands in the dialog. Whether that is enough to connect.
+fn prefill(state: &mut State, args: &Args) -> bool {
+    let Some(server) = &args.server else {
+        if let Some(alias) = args.alias.clone() {
+            state.prefill(|form| form.alias = alias);
+        }
+        return false;
+    };
+    state.prefill(|form| {
+        let port = server.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']'));
+        let (host, port) = port.map_or((server.as_str(), "50000"), |(host, port)| (host, port));
+        (form.host, form.port) = (host.to_owned(), port.to_owned());
+        (form.use_account, form.secure) = (false, !args.plaintext);
+        form.alias = args.alias.clone().unwrap_or_default();
+    });
+    args.alias.is_some()
+}
+
+/// Tell the model when the window gets or loses the keyboard.
+fn focus(app: &Rc<App>) {
+    use slint::winit_030::{EventResult, WinitWindowAccessor, winit::event::WindowEvent};
+    let weak = Rc::downgrade(app);
+    app.window().window().on_winit_window_event(move |_, event| {
+        if let (WindowEvent::Focused(focused), Some(app)) = (event, weak.upgrade()) {
+            app.handle(Event::Focus(*focused));
+        }
+        EventResult::Propagate
+    });
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// How many seconds to add to universal time here, at that moment.
+fn local_offset(at: i64) -> i32 {
+    let at = jiff::Timestamp::from_millisecond(at).unwrap_or_default();
+    jiff::tz::TimeZone::system().to_offset(at).seconds()
+}

@@ -1,0 +1,163 @@
+use super::*;
+
+#[test]
+fn rooms_stand_by_name_and_directs_behind_them() {
+    let mut window = Window::in_lobby();
+    window.joined("@bob", 3);
+    window.joined("Den", 4);
+    window.joined("zoo", 5);
+    let titles: Vec<_> = window.state.rooms.list.iter().map(Room::title).collect();
+    assert_eq!(titles, ["Den", "lobby", "zoo", "bob"]);
+    let shown = window.state.room().unwrap().name.clone();
+    assert_eq!(shown, "lobby", "what comes by itself takes nobody away");
+    window.ui(Ui::SelectRoom(999));
+    assert_eq!(window.state.room().unwrap().name, "lobby");
+}
+
+#[test]
+fn a_room_that_was_asked_for_is_shown_when_it_comes() {
+    let mut window = Window::in_lobby();
+    window.net(Net::Opened("den".into()));
+    window.joined("den", 2);
+    assert_eq!(window.state.room().unwrap().name, "den");
+    window.net(Net::Opened("lobby".into()));
+    assert_eq!(window.state.room().unwrap().name, "lobby");
+}
+
+#[test]
+fn unread_counts_stand_for_what_was_not_seen() {
+    let mut window = Window::in_lobby();
+    let bob = person(2, "bob");
+    window.joined("den", 2);
+    window.said("den", 1, &bob, "one");
+    window.said("den", 2, &bob, "two, ada");
+    assert_eq!((window.room("den").unread, window.room("den").mentions), (2, 1));
+    assert_eq!(window.state.window_title(), "(2) lobby – chatnet");
+    window.said("lobby", 1, &bob, "seen");
+    assert_eq!(window.room("lobby").unread, 0);
+    let den = window.key("den");
+    window.ui(Ui::SelectRoom(den));
+    assert_eq!(window.room("den").unread, 0);
+    assert_eq!(window.state.window_title(), "den – chatnet");
+    assert_eq!(window.kinds(), [Kind::NewLine, Kind::Day, Kind::Message, Kind::Message]);
+    assert!(window.effects.iter().any(|effect| matches!(effect, Effect::Read { seq: 2, .. })));
+    let lobby = window.key("lobby");
+    window.ui(Ui::SelectRoom(lobby));
+    window.ui(Ui::SelectRoom(den));
+    assert_eq!(window.kinds(), [Kind::Day, Kind::Message, Kind::Message], "what was new isn't any more");
+}
+
+#[test]
+fn a_muted_room_neither_counts_nor_calls() {
+    let mut window = Window::in_lobby();
+    window.joined("den", 2);
+    let den = window.key("den");
+    window.ui(Ui::MuteRoom(den));
+    window.take(Event::Focus(false));
+    window.effects.clear();
+    window.said("den", 1, &person(2, "bob"), "ada!");
+    assert_eq!(window.state.window_title(), "lobby – chatnet");
+    assert!(window.effects.is_empty());
+    assert_eq!(window.state.settings.muted, [("example.org:50000".to_owned(), "den".to_owned())]);
+}
+
+#[test]
+fn each_room_keeps_its_draft() {
+    let mut window = Window::in_lobby();
+    window.joined("den", 2);
+    let (lobby, den) = (window.key("lobby"), window.key("den"));
+    window.ui(typed("half a thou"));
+    window.ui(Ui::SelectRoom(den));
+    assert_eq!(window.state.composer.text, "");
+    window.ui(Ui::SelectRoom(lobby));
+    assert_eq!(window.state.composer.text, "half a thou");
+}
+
+#[test]
+fn who_is_put_out_sees_why_and_can_close_the_room() {
+    let mut window = Window::in_lobby();
+    window.joined("den", 2);
+    window.left("lobby", Code::KICKED, "too loud");
+    assert_eq!(&*window.shown.last().unwrap().text, "You were put out of this room: too loud.");
+    assert!(window.state.toast.text.contains("put out"));
+    assert!(!window.state.may_write());
+    let lobby = window.key("lobby");
+    window.ui(Ui::LeaveRoom(lobby));
+    assert_eq!(window.state.room().unwrap().name, "den");
+    window.left("den", Code::GOODBYE, "");
+    assert!(window.state.room().is_none() && window.shown.is_empty());
+}
+
+#[test]
+fn a_room_that_began_anew_holds_nothing_of_before() {
+    let mut window = Window::in_lobby();
+    window.said("lobby", 1, &person(2, "bob"), "old");
+    window.joined("lobby", 9);
+    assert!(window.texts().is_empty());
+    window.said("lobby", 1, &person(2, "bob"), "new");
+    assert_eq!(window.texts(), ["new"]);
+}
+
+#[test]
+fn members_stand_by_alias_and_come_and_go() {
+    let mut window = Window::in_lobby();
+    let people = vec![person(3, "zoe"), person(1, "ada"), person(2, "Bob")];
+    window.net(Net::Members { room: "lobby".into(), people, first: true, more: false });
+    let names =
+        |window: &mut Window| window.room("lobby").members.list.iter().map(|m| m.who.alias.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&mut window), ["ada", "Bob", "zoe"]);
+    window.net(Net::Came { room: "lobby".into(), who: person(4, "carl") });
+    window.net(Net::Went { room: "lobby".into(), who: person(3, "zoe") });
+    assert_eq!(names(&mut window), ["ada", "Bob", "carl"]);
+    assert_eq!(window.room("lobby").members.count, 3);
+    let keys: Vec<_> = window.room("lobby").members.list.iter().map(|m| m.key).collect();
+    window.effects.clear();
+    window.ui(Ui::MessageMember(keys[0]));
+    assert!(window.effects.is_empty(), "not to oneself");
+    window.ui(Ui::Moderate(keys[1], Deed::Kick));
+    assert!(matches!(&window.effects[..], [Effect::Moderate { whom, .. }] if *whom == id(2)));
+}
+
+#[test]
+fn the_switcher_shows_what_calls_first() {
+    let mut window = Window::in_lobby();
+    for (n, room) in ["@bob", "den", "docs"].into_iter().enumerate() {
+        window.joined(room, n as u8 + 2);
+    }
+    window.said("@bob", 1, &person(2, "bob"), "hi");
+    window.ui(Ui::Filter(String::new()));
+    let first = window.state.switcher.rows[0];
+    assert_eq!(window.key("@bob"), first);
+    assert_eq!(window.key("lobby"), *window.state.switcher.rows.last().unwrap());
+    window.ui(Ui::Filter("dc".into()));
+    assert_eq!(window.state.switcher.rows.len(), 1);
+    window.ui(Ui::ChooseSwitch);
+    assert_eq!(window.state.room().unwrap().name, "docs");
+    assert!(!window.state.switcher.open);
+}
+
+#[test]
+fn the_dialog_for_rooms_tells_what_is_wrong() {
+    let mut window = Window::in_lobby();
+    window.ui(Ui::OpenNew);
+    assert!(window.state.new_room.open && window.state.new_room.busy);
+    window.net(Net::Listed { rooms: vec![], error: String::new() });
+    window.ui(Ui::JoinRoom { name: "two words".into(), password: Secret::default() });
+    assert!(!window.state.new_room.error.is_empty());
+    window.ui(Ui::CreateRoom {
+        name: "den".into(),
+        kind: chatnet::protocol::message::RoomKind::Password,
+        password: Secret::default(),
+    });
+    assert!(window.state.new_room.error.contains("password"));
+    window.ui(Ui::MessageTo(" ".into()));
+    assert!(window.state.new_room.error.contains("alias"));
+    window.ui(Ui::JoinRoom { name: "#den".into(), password: Secret::default() });
+    assert!(matches!(window.effects.last(), Some(Effect::Join { name, .. }) if name == "den"));
+    window.net(Net::NeedsPassword("den".into()));
+    assert!(window.state.new_room.error.contains("password"));
+    window.net(Net::Denied("the password is wrong".into()));
+    assert_eq!(window.state.new_room.error, "The password is wrong.");
+    window.net(Net::Opened("den".into()));
+    assert!(!window.state.new_room.open);
+}
