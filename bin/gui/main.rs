@@ -22,6 +22,7 @@ mod renderer;
 mod settings;
 #[cfg(all(test, feature = "gui-testing"))]
 mod tests;
+mod watch;
 
 /// What `ui/` becomes. Its names and visibilities are Slint's to choose.
 #[allow(missing_docs, missing_debug_implementations, unreachable_pub, clippy::all, clippy::todo)]
@@ -30,7 +31,7 @@ mod ui {
 }
 
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use app::{App, Places};
 use args::Args;
@@ -39,6 +40,7 @@ use model::{Event, State, Ui};
 use slint::ComponentHandle;
 use structopt::StructOpt;
 use tracing_subscriber::EnvFilter;
+use watch::Watch;
 
 /// How long what was typed may take to be acknowledged when the window closes; the outbox on disk keeps the rest.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -71,6 +73,7 @@ fn main() {
 }
 
 fn run(args: &Args) -> Result<(), slint::PlatformError> {
+    let begun = Instant::now();
     let places = Places { settings: settings::default_file(), known: KnownServers::default_path().ok(), outbox: true };
     let (kept, told) = places.settings.as_deref().map(settings::load).unwrap_or_default();
     let mut state = State::new(kept, local_offset, now());
@@ -93,7 +96,7 @@ fn run(args: &Args) -> Result<(), slint::PlatformError> {
         let form = app.state.borrow().connect.form.clone();
         app.handle(Event::Ui(Ui::Connect(form)));
     }
-    focus(&app);
+    follow(&app, Watch::new(begun));
     app.window().run()?;
     if let Some(client) = app.close() {
         async_std::task::block_on(async {
@@ -124,13 +127,15 @@ fn prefill(state: &mut State, args: &Args) -> bool {
     args.alias.is_some()
 }
 
-/// Tell the model when the window gets or loses the keyboard.
-fn focus(app: &Rc<App>) {
+/// Tell the model when the window gets or loses the keyboard, and the watch when it is drawn.
+fn follow(app: &Rc<App>, watch: Watch) {
     use slint::winit_030::{EventResult, WinitWindowAccessor, winit::event::WindowEvent};
     let weak = Rc::downgrade(app);
     app.window().window().on_winit_window_event(move |_, event| {
-        if let (WindowEvent::Focused(focused), Some(app)) = (event, weak.upgrade()) {
-            app.handle(Event::Focus(*focused));
+        match (event, weak.upgrade()) {
+            (WindowEvent::Focused(focused), Some(app)) => app.handle(Event::Focus(*focused)),
+            (WindowEvent::RedrawRequested, _) => watch.drawing(),
+            _ => {}
         }
         EventResult::Propagate
     });
