@@ -230,7 +230,17 @@ impl Conn {
 
     /// Put a control frame into the queue; [`kick`](Self::kick) sends it.
     pub(super) fn queue<M: Message>(&self, message: &M) {
-        protocol::encode(message, &mut self.queue.lock().control);
+        let mut queue = self.queue.lock();
+        if !queue.parted {
+            protocol::encode(message, &mut queue.control);
+        }
+    }
+
+    /// Put the last frame into the queue: what others leave for this connection from here on is left out.
+    pub(super) fn queue_last<M: Message>(&self, message: &M) {
+        let mut queue = self.queue.lock();
+        protocol::encode(message, &mut queue.control);
+        queue.parted = true;
     }
 
     /// Say something to a peer that doesn't speak chatnet.
@@ -241,6 +251,9 @@ impl Conn {
     /// Put presence frames into the queue, unless too much waits there already.
     pub(super) fn queue_presence(&self, member: &Member, frames: &[u8]) {
         let mut queue = self.queue.lock();
+        if queue.parted {
+            return;
+        }
         if queue.control.len() + frames.len() > super::output::CONTROL_CAP {
             member.presence_missed.store(true, Ordering::Relaxed);
             self.presence_missed.store(true, Ordering::Relaxed);
@@ -252,7 +265,7 @@ impl Conn {
     /// Put a signal into the queue, unless much waits there already: then it is dropped, and false.
     pub(super) fn queue_signal(&self, frame: &[u8]) -> bool {
         let mut queue = self.queue.lock();
-        let there = queue.control.len() + frame.len() <= super::output::CONTROL_CAP / 2;
+        let there = !queue.parted && queue.control.len() + frame.len() <= super::output::CONTROL_CAP / 2;
         if there {
             queue.control.extend_from_slice(frame);
         }

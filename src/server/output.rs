@@ -32,6 +32,8 @@ const KEEP_BYTES: usize = 128;
 pub(super) struct Queue {
     pub(super) control: Vec<u8>,
     pub(super) dirty: Vec<Arc<Member>>,
+    /// The goodbye is among them: nothing comes behind it.
+    pub(super) parted: bool,
 }
 
 /// What is being written to a connection.

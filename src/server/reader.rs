@@ -328,12 +328,12 @@ impl Reader {
         match close.farewell {
             Farewell::Bye => {
                 let Close { code, text, retry_after_ms, .. } = close.clone();
-                self.conn.queue(&Bye { code, text, retry_after_ms });
+                self.conn.queue_last(&Bye { code, text, retry_after_ms });
             }
             Farewell::Error => {
                 let Close { code, text, retry_after_ms, .. } = close.clone();
                 let (request, suggestion) = (None, None);
-                self.conn.queue(&ErrorReply { code, text, request, fatal: true, retry_after_ms, suggestion });
+                self.conn.queue_last(&ErrorReply { code, text, request, fatal: true, retry_after_ms, suggestion });
             }
             Farewell::Foreign(stranger) => self.conn.queue_foreign(stranger),
             Farewell::Heard | Farewell::None => {}
