@@ -21,9 +21,9 @@ pub mod trust;
 
 pub use client::{
     Acked, Author, Ban, ChatMessage, Client, ClientBuilder, ClientHandler, ClientState, CloseReason, ConnectError,
-    Connector, Cursor, Event, Events, Exported, HistoryItem, HistoryPage, ListedRoom, OwnSaid, OwnSession, PersonInfo,
-    Receipt, ReceiptError, Reconnect, RequestError, Room, RoomChanged, RoomMembership, SearchHit, SearchPage,
-    SendError, ServerInfo,
+    Connector, Cursor, Event, Events, Exported, HistoryItem, HistoryPage, ListedRoom, Member, OwnSaid, OwnSession,
+    PersonInfo, Receipt, ReceiptError, Reconnect, RequestError, Room, RoomChanged, RoomMembership, SearchHit,
+    SearchPage, SendError, ServerInfo,
 };
 pub use handler::{Admission, Handler, Interests, Message, Peer, Question, Ruling, Verdict};
 pub use id::{Alias, Lineage, OutboxId, PrincipalId, RoomId, RoomName, Seq, SessionId, Timestamp};

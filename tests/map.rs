@@ -20,7 +20,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("trust", &["transport"]),
     ("server", &["auth", "id", "text", "protocol", "limit", "room", "session", "rt", "store", "transport", "handler"]),
     ("testing", &["auth", "id", "protocol", "room", "store", "store_contract", "rt", "transport"]),
-    ("client", &["id", "text", "protocol", "session", "rt", "transport", "trust"]),
+    ("client", &["id", "text", "protocol", "room", "session", "rt", "transport", "trust"]),
 ];
 
 /// What pure parts do without. Locks and clocks are arguments or the caller's.

@@ -78,6 +78,7 @@ fn attack(mut stream: TcpStream) {
                         count: 1,
                         latest: None,
                         read: None,
+                        about: None,
                     }));
                     say.extend(to_frame(&deliver(10, vec![event(EventKind::TEXT), event(EventKind(99))])));
                     let (joined, left) = (vec![person(2)], vec![person(3)]);

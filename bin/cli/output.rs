@@ -2,9 +2,10 @@
 
 use std::io::{self, Write};
 
+use chatnet::protocol::message::Rank;
 use chatnet::text::{display_line, display_text};
 use chatnet::{
-    ChatMessage, Code, Event, EventKind, HistoryItem, HistoryPage, RoomChanged, SearchPage, SkipReason, Source,
+    ChatMessage, Code, Event, EventKind, HistoryItem, HistoryPage, Member, RoomChanged, SearchPage, SkipReason, Source,
     Timestamp,
 };
 use jiff::tz::TimeZone;
@@ -47,10 +48,10 @@ pub(crate) enum Own<'a> {
         query: &'a str,
         page: &'a SearchPage,
     },
-    /// Names in a room.
+    /// Who is in a room.
     Who {
         room: &'a str,
-        aliases: &'a [String],
+        members: &'a [Member],
     },
 }
 
@@ -158,8 +159,14 @@ impl Output {
                 let (query, room) = (display_line(query), display_line(room));
                 format!("* {}{more} messages in {room} have: {query}", page.hits.len())
             }
-            (Format::Json, Own::Who { room, aliases }) => {
-                json!({"event": "who", "room": room, "aliases": aliases}).to_string()
+            (Format::Json, Own::Who { room, members }) => {
+                let aliases: Vec<_> = members.iter().map(|member| &member.who.alias).collect();
+                let member = |member: &Member| {
+                    let (muted, rank) = (member.muted_until.is_some(), rank(member.rank).unwrap_or("member"));
+                    json!({"alias": member.who.alias, "rank": rank, "muted": muted, "away": member.away})
+                };
+                let members: Vec<_> = members.iter().map(member).collect();
+                json!({"event": "who", "room": room, "aliases": aliases, "members": members}).to_string()
             }
             (Format::Json, Own::FirstContact { server, fingerprint, accepted }) => json!({
                 "event": "first_contact", "server": server, "fingerprint": fingerprint, "accepted": accepted,
@@ -175,12 +182,30 @@ impl Output {
             }
             (_, Own::Error { message, .. }) => format!("! {}", display_line(message)),
             (_, Own::Info(text)) => marked(&display_text(text)),
-            (_, Own::Who { room, aliases }) => {
-                let names: Vec<_> = aliases.iter().map(|alias| display_line(alias)).collect();
+            (_, Own::Who { room, members }) => {
+                let names: Vec<_> = members.iter().map(named).collect();
                 format!("* in {}: {}", display_line(room), names.join(", "))
             }
         };
         self.line(&line);
+    }
+}
+
+/// A member with what there is to say of them: `ada (owner, away: at tea)`.
+fn named(member: &Member) -> String {
+    let muted = member.muted_until.map(|_| "muted".to_owned());
+    let away = member.away.as_ref().map(|text| if text.is_empty() { "away".into() } else { format!("away: {text}") });
+    let more: Vec<_> = rank(member.rank).map(str::to_owned).into_iter().chain(muted).chain(away).collect();
+    let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join(", ")) };
+    display_line(&format!("{}{more}", member.who.alias)).into_owned()
+}
+
+/// A rank, if there is anything to it.
+fn rank(rank: Rank) -> Option<&'static str> {
+    match rank {
+        Rank::Owner => Some("owner"),
+        Rank::Moderator => Some("moderator"),
+        _ => None,
     }
 }
 

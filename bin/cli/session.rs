@@ -561,14 +561,14 @@ impl Session {
             Ok(room) => room,
             Err(message) => return output.own(&Own::Error { code: "not_a_member", message: &message }),
         };
-        let (mut aliases, mut after) = (Vec::new(), None);
+        let (mut members, mut after) = (Vec::new(), None);
         loop {
             let asked = room.clone();
             match self.meanwhile(async move { asked.members(after, 100).await }, events, output).await {
                 None => return,
                 Some(Ok((page, more))) => {
-                    after = page.last().map(|member| member.principal);
-                    aliases.extend(page.into_iter().map(|member| member.alias));
+                    after = page.last().map(|member| member.who.principal);
+                    members.extend(page);
                     if !more || after.is_none() {
                         break;
                     }
@@ -576,8 +576,8 @@ impl Session {
                 Some(Err(e)) => return output.own(&Own::Error { code: "who_failed", message: &e.to_string() }),
             }
         }
-        aliases.sort();
-        output.own(&Own::Who { room: room.name().as_str(), aliases: &aliases });
+        members.sort_by(|a, b| a.who.alias.cmp(&b.who.alias));
+        output.own(&Own::Who { room: room.name().as_str(), members: &members });
     }
 }
 

@@ -1,5 +1,6 @@
 //! The client.
 
+mod about;
 mod account;
 mod builder;
 mod connection;
@@ -41,6 +42,7 @@ use crate::id::{Alias, PrincipalId, RoomName, SessionId};
 use crate::rt::{self, TaskGroup};
 
 pub use crate::session::backoff::Reconnect;
+pub use about::Member;
 pub use account::OwnSession;
 pub use builder::ClientBuilder;
 pub use connector::Connector;

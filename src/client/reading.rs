@@ -52,8 +52,12 @@ pub(super) fn deliver(state: &mut State, body: &[u8], _: Instant) -> Result<(), 
     if deliver.events.iter().any(|event| event.kind == EventKind::TEXT) {
         state.stopped_typing(deliver.room, deliver.principal);
     }
-    for event in read(deliver, &name, source, lineage, state.principal) {
+    let (id, me) = (deliver.room, state.principal);
+    for event in read(deliver, &name, source, lineage, me) {
         let seq = event.seq();
+        if let (Read::Changed(changed), Some(room)) = (&event, state.rooms.get_mut(&id).filter(|_| seq >= from)) {
+            room.known.changed(changed, me);
+        }
         if seq >= from && !told.iter().any(|(first, end)| (*first..*end).contains(&seq.get())) {
             state.events.push(event.into());
         }
@@ -159,6 +163,12 @@ pub(super) fn skipped(state: &mut State, body: &[u8], _: Instant) -> Result<(), 
     let from = skipped.from.max(room.cursor.seen().next());
     room.cursor.skip(skipped.to);
     room.flow = Flow::Live;
+    // A direct has nothing of the kind that changes, and its name may be another one by now.
+    let asks = room.known.misses(skipped.to) && !name.as_str().starts_with('@');
     state.events.push(Event::Gap { room: name, from, to: skipped.to, reason });
+    if asks {
+        // Joining a room that one is in answers with how it is.
+        state.rejoin(skipped.room);
+    }
     Ok(())
 }

@@ -8,13 +8,13 @@ use std::task::{Context, Poll};
 use futures::channel::oneshot;
 
 use super::error::{ReceiptError, RequestError, SendError};
-use super::event::{Acked, Author};
+use super::event::Acked;
 use super::history::{HistoryPage, Reader, SearchPage};
 use super::link::Link;
 use super::requests::{Answer, Waiting};
 use super::rooms::Slot;
 use super::{Client, Inner};
-use crate::id::{PrincipalId, RoomId, RoomName, Seq};
+use crate::id::{RoomId, RoomName, Seq};
 use crate::protocol::message::Place;
 use crate::text;
 
@@ -128,23 +128,6 @@ impl Room {
         left.await.unwrap_or(Err(RequestError::Closed))
     }
 
-    /// A page of the room's members, in the order of their ids: those behind `after`, at most `limit` (and at most
-    /// 100); and whether there are more.
-    ///
-    /// Waits for a connection if there is none.
-    ///
-    /// # Errors
-    ///
-    /// This client isn't in the room any more, or it is closed.
-    pub async fn members(&self, after: Option<PrincipalId>, limit: u32) -> Result<(Vec<Author>, bool), RequestError> {
-        let limit = limit.clamp(1, 100);
-        let page = self.ask(|room, answer| Waiting::Members { room, after, limit, answer })?;
-        let page = page.await.unwrap_or(Err(RequestError::Closed))?;
-        let author =
-            |p: crate::protocol::message::Person| Author { principal: p.principal, kind: p.kind, alias: p.alias };
-        Ok((page.members.into_iter().map(author).collect(), page.more))
-    }
-
     /// Read a part of the room's log: at most `limit` events, and at most 500. It doesn't move the room's cursor.
     ///
     /// Waits for a connection if there is none. Cancel safe.
@@ -199,7 +182,7 @@ impl Room {
         page.await.unwrap_or(Err(RequestError::Closed))
     }
 
-    fn ask<T>(
+    pub(super) fn ask<T>(
         &self,
         waiting: impl FnOnce(RoomId, Answer<T>) -> Waiting,
     ) -> Result<oneshot::Receiver<Result<T, RequestError>>, RequestError> {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::about::Known;
 use super::event::{Author, CloseReason, Event};
 use super::reads::{self, Typists};
 use super::requests::Waiting;
@@ -50,6 +51,7 @@ pub(super) struct RoomState {
     /// The last event that the server was told to be read.
     pub(super) told: Seq,
     pub(super) typists: Typists,
+    pub(super) known: Known,
 }
 
 /// Whether the server knows that this client is in a room.
@@ -78,8 +80,9 @@ impl RoomState {
     /// A room of which nothing is known but its place.
     pub(super) fn new(slot: Arc<Slot>, standing: Standing, cursor: Cursor, lineage: Option<Lineage>) -> Self {
         let unread = Unread::new(cursor.seen(), cursor.seen());
-        let (flow, presence, retry, told, typists) = (Flow::Live, 0, None, cursor.seen(), Typists::default());
-        Self { slot, standing, cursor, lineage, flow, presence, retry, unread, told, typists }
+        let (flow, presence, retry, told) = (Flow::Live, 0, None, cursor.seen());
+        let (typists, known) = (Typists::default(), Known::default());
+        Self { slot, standing, cursor, lineage, flow, presence, retry, unread, told, typists, known }
     }
 }
 
@@ -116,7 +119,9 @@ impl State {
                 self.begin_reading(joined);
             }
         }
-        self.rooms.get(&joined.room).map(|room| Arc::clone(&room.slot))
+        let room = self.rooms.get_mut(&joined.room)?;
+        room.known = Known::of(joined);
+        Some(Arc::clone(&room.slot))
     }
 
     /// Tell that a room is entered; what is behind `head` comes.

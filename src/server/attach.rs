@@ -17,9 +17,7 @@ use super::toll;
 use crate::handler::{Admission, Peer};
 use crate::id::{Alias, PrincipalId, RoomId, Seq};
 use crate::protocol::Code;
-use crate::protocol::message::{
-    Attached, Authenticated, Cursor, ErrorReply, Joined, Left, PrincipalKind, SkipReason, Skipped,
-};
+use crate::protocol::message::{Attached, Authenticated, Cursor, ErrorReply, Left, PrincipalKind, SkipReason, Skipped};
 use crate::room::{Author, Role};
 use crate::store::{BanRecord, Change, Snapshot};
 
@@ -309,13 +307,10 @@ fn resume(shared: &Arc<Shared>, conn: &Arc<Conn>, session: &Arc<Session>, cursor
         let seated = old.room.reseat(old, conn, place, |entered, state| {
             let latest = entered.head;
             let cursor = entered.member.cursor();
-            let (room, name) = (old.room.id, old.room.label_in(state, session.principal));
-            let (presence, count) = (entered.presence, entered.count as u32);
             // More than is sent by itself: the older part is left out, and can be read as history.
             let start = Seq::new(cursor.get().max(latest.get().saturating_sub(shared.config.max_replay)));
-            let head = cursor;
-            let read = Some(state.read_by(session.principal));
-            conn.queue(&Joined { request: 0, room, name, head, presence, count, latest: Some(latest), read });
+            let (room, place) = (old.room.id, (0, cursor, Some(latest)));
+            conn.queue(&old.room.joined(state, &shared.people, session.principal, Clock::timestamp(), place));
             if !fits(latest) {
                 let (from, reason) = (Seq::new(1), SkipReason::Reset.to_u8());
                 conn.queue(&Skipped { room, from, to: latest, reason });

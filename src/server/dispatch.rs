@@ -12,6 +12,7 @@ use super::moderation;
 use super::publish::{self, Judging, Slow};
 use super::reader::Reader;
 use super::requests::{self, Ask};
+use super::shared::Clock;
 use super::toll;
 use super::typing;
 use crate::id::Alias;
@@ -305,7 +306,10 @@ fn members(reader: &mut Reader, body: &[u8]) -> Result<Flow, DecodeError> {
         reader.conn.queue(&ErrorReply { code, text, request: Some(request), fatal, retry_after_ms, suggestion });
         return Ok(Flow::Next);
     };
-    let (version, members, more) = member.room.page(after, limit.clamp(1, MAX_PAGE) as usize);
+    let (version, members, more) = {
+        let limit = limit.clamp(1, MAX_PAGE) as usize;
+        member.room.page(&reader.shared.people, Clock::timestamp(), after, limit)
+    };
     reader.conn.queue(&MembersPage { request, room, version, members, more });
     Ok(Flow::Next)
 }

@@ -18,8 +18,7 @@ use crate::handler::{Admission, Peer};
 use crate::id::{PrincipalId, RoomId, RoomName, Seq};
 use crate::limit::What;
 use crate::protocol::message::{
-    CreateRoom, ErrorReply, EventKind, Join, Joined, Leave, Left, Rank, RoomChange, RoomKind, RoomSettings, SkipReason,
-    Skipped,
+    CreateRoom, ErrorReply, EventKind, Join, Leave, Left, Rank, RoomChange, RoomKind, RoomSettings, SkipReason, Skipped,
 };
 use crate::protocol::{Code, PrincipalKind};
 use crate::room::Author;
@@ -155,7 +154,7 @@ async fn try_join(
         if plan.is_some() {
             return Err(exists(&name));
         }
-        again(conn, &member, join.request);
+        again(shared, conn, &member, join.request);
         return Ok(());
     }
     if name.as_str().starts_with('@') {
@@ -215,13 +214,10 @@ fn exists(name: &RoomName) -> Refusal {
 }
 
 /// Answer a `Join` of a room that the session is in.
-fn again(conn: &Conn, member: &Member, request: u32) {
+fn again(shared: &Shared, conn: &Conn, member: &Member, request: u32) {
     let state = member.room.lock();
-    let (presence, count) = (state.presence.version(), state.members.count() as u32);
-    let (room, head) = (member.room.id, member.cursor());
-    let name = member.room.label_in(&state, member.session.principal);
-    let read = Some(state.read_by(member.session.principal));
-    conn.queue(&Joined { request, room, name, head, presence, count, latest: None, read });
+    let (principal, place) = (member.session.principal, (request, member.cursor(), None));
+    conn.queue(&member.room.joined(&state, &shared.people, principal, Clock::timestamp(), place));
 }
 
 /// The hash of a room's password, if this is it.
@@ -273,11 +269,8 @@ pub(super) fn enter(
         session.rooms.lock().push(Arc::clone(&entered.member));
         shared.keep(Change::PutMember(entered.member.record()));
         let (id, latest, cursor) = (room.id, entered.head, entered.member.cursor());
-        let name = room.label_in(state, session.principal);
-        let (presence, count) = (entered.presence, entered.count as u32);
-        let missed = (latest > cursor).then_some(latest);
-        let read = Some(state.read_by(session.principal));
-        conn.queue(&Joined { request, room: id, name, head: cursor, presence, count, latest: missed, read });
+        let place = (request, cursor, (latest > cursor).then_some(latest));
+        conn.queue(&room.joined(state, &shared.people, session.principal, Clock::timestamp(), place));
         // More than is sent by itself: the older part is left out, and can be read as history.
         let start = Seq::new(latest.get().saturating_sub(shared.config.max_replay));
         if start > cursor {

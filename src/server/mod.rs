@@ -21,6 +21,7 @@
 //! In this order, never the other way round: a connection's output → the registry of rooms → a room → a connection's
 //! queue. Nothing is awaited under a lock.
 
+mod about;
 mod accept;
 mod alias;
 mod attach;

@@ -16,7 +16,7 @@ use crate::id::{PrincipalId, RoomName};
 use crate::limit::What;
 use crate::protocol::Code;
 use crate::protocol::message::{
-    AuditEntry, AuditPage, Away, Block, ChangeAlias, ChangePassword, DeleteAccount, Direct, Done, EndSession, Joined,
+    AuditEntry, AuditPage, Away, Block, ChangeAlias, ChangePassword, DeleteAccount, Direct, Done, EndSession,
     ListAudit, ListOwnEvents, ListRooms, ListSessions, Notice, Profile, RoomEntry, RoomKind, RoomsPage, SessionEntry,
     SessionsPage, Whois, Whom,
 };
@@ -269,10 +269,8 @@ fn direct(shared: &Arc<Shared>, conn: &Arc<Conn>, ask: Direct) -> Result<(), Ref
     }
     if let Some(member) = conn.member(room.id) {
         let state = room.lock();
-        let (presence, count) = (state.presence.version(), state.members.count() as u32);
-        let (name, head) = (room.label_in(&state, who.principal), member.cursor());
-        let (request, read) = (ask.request, Some(state.read_by(who.principal)));
-        conn.queue(&Joined { request, room: room.id, name, head, presence, count, latest: None, read });
+        let place = (ask.request, member.cursor(), None);
+        conn.queue(&room.joined(&state, &shared.people, who.principal, Clock::timestamp(), place));
     } else if membership::enter(shared, conn, session, &room, By::Standing, ask.request).is_err() {
         return Err(Refusal::later(Code::NO_SUCH_ROOM, "the direct has just ended; try again"));
     }

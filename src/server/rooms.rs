@@ -215,8 +215,6 @@ pub(super) struct Flush {
 pub(super) struct Entered {
     pub(super) member: Arc<Member>,
     pub(super) head: Seq,
-    pub(super) presence: u64,
-    pub(super) count: usize,
 }
 
 /// Why somebody is not in.
@@ -320,7 +318,7 @@ impl Room {
             let count = state.members.count();
             state.presence.record(session.author(), true, count);
         }
-        let entered = Entered { member, head, presence: state.presence.version(), count: state.members.count() };
+        let entered = Entered { member, head };
         queue(&entered, &state);
         Ok(entered)
     }
@@ -351,8 +349,7 @@ impl Room {
         if !state.members.replace(old.session.principal, old.session.id, Arc::clone(&member)) {
             return None;
         }
-        let (presence, count) = (state.presence.version(), state.members.count());
-        queue(&Entered { member: Arc::clone(&member), head, presence, count }, &state);
+        queue(&Entered { member: Arc::clone(&member), head }, &state);
         Some(member)
     }
 
@@ -393,14 +390,6 @@ impl Room {
         let told = !chunks.is_empty() || diff.is_some();
         let members = if told { state.members.list(|member| !member.is_gone()) } else { Arc::default() };
         Flush { chunks, diff, members, count, due }
-    }
-
-    /// A page of members, in the order of their ids.
-    pub(super) fn page(&self, after: Option<crate::id::PrincipalId>, limit: usize) -> (u64, Vec<Person>, bool) {
-        let state = self.lock();
-        let (members, more) = state.members.page(after, limit);
-        let people = members.iter().map(|m| person(&m.author(), 0)).collect();
-        (state.presence.version(), people, more)
     }
 
     /// Whether it stays when nobody is in it.

@@ -115,7 +115,19 @@ fn without_its_session_the_next_client_joins_the_rooms_again_and_keeps_the_numbe
         let den: Join = script.expect().await;
         for (join, room, head) in [(rejoin, ROOM, 20), (den, chatnet::RoomId::from_bytes([6; 16]), 0)] {
             let (request, name, head) = (join.request, join.name, Seq::new(head));
-            script.send(&Joined { request, room, name, head, presence: 1, count: 1, latest: None, read: None }).await;
+            script
+                .send(&Joined {
+                    request,
+                    room,
+                    name,
+                    head,
+                    presence: 1,
+                    count: 1,
+                    latest: None,
+                    read: None,
+                    about: None,
+                })
+                .await;
         }
         let again: Publish = script.expect().await;
         assert_eq!((again.outbox, again.room, again.n), (first.outbox, ROOM, first.n));

@@ -157,7 +157,19 @@ fn in_another_life_of_the_store_the_outbox_and_the_places_begin_anew_and_handles
         expire(&mut script, 5).await;
         let (request, id) = (script.expect::<Join>().await.request, RoomId::from_bytes([6; 16]));
         let (name, head) = ("lobby".into(), Seq::new(4));
-        script.send(&Joined { request, room: id, name, head, presence: 1, count: 1, latest: None, read: None }).await;
+        script
+            .send(&Joined {
+                request,
+                room: id,
+                name,
+                head,
+                presence: 1,
+                count: 1,
+                latest: None,
+                read: None,
+                about: None,
+            })
+            .await;
         let again: Publish = script.expect().await;
         assert!(again.outbox != first.outbox);
         assert_eq!((again.room, again.n, &again.bodies[..]), (id, 1, &[Body::text("a"), Body::text("b")][..]));

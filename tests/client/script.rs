@@ -84,6 +84,7 @@ impl Script {
             count: 1,
             latest: None,
             read: None,
+            about: None,
         })
         .await;
     }
@@ -110,7 +111,18 @@ impl Script {
     pub async fn join_lobby(&mut self, head: u64) {
         let request = self.expect::<Join>().await.request;
         let (name, head) = ("lobby".into(), Seq::new(head));
-        self.send(&Joined { request, room: ROOM, name, head, presence: 1, count: 1, latest: None, read: None }).await;
+        self.send(&Joined {
+            request,
+            room: ROOM,
+            name,
+            head,
+            presence: 1,
+            count: 1,
+            latest: None,
+            read: None,
+            about: None,
+        })
+        .await;
     }
 
     /// Let a client go on with its session; what it says of its places.
@@ -132,6 +144,7 @@ impl Script {
             count: 1,
             latest,
             read: None,
+            about: None,
         })
         .await;
         attach.cursors

@@ -3,6 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(feature = "testing")]
+mod about;
 mod accounts;
 #[cfg(feature = "testing")]
 mod alias;

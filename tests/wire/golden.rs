@@ -149,6 +149,7 @@ fn rows() -> Vec<Row> {
                 count: 3,
                 latest: None,
                 read: None,
+                about: None,
             },
         ),
         both(
@@ -162,6 +163,7 @@ fn rows() -> Vec<Row> {
                 count: 3,
                 latest: Some(Seq::new(50)),
                 read: None,
+                about: None,
             },
         ),
         both("history", History { request: 4, room: ROOM, place: Place::Before(Seq::new(100)), limit: 50 }),
@@ -270,7 +272,7 @@ fn rows() -> Vec<Row> {
                 request: 3,
                 room: ROOM,
                 version: 12,
-                members: vec![person(ADA, "ada", 0), person(BOB, "bob", 0)],
+                members: vec![member(ADA, "ada"), member(BOB, "bob")],
                 more: true,
             },
         ),
@@ -378,6 +380,58 @@ fn rows() -> Vec<Row> {
                 count: 3,
                 latest: Some(Seq::new(50)),
                 read: Some(Seq::new(41)),
+                about: None,
+            },
+        ),
+        both(
+            "joined, with how the room is",
+            Joined {
+                request: 1,
+                room: ROOM,
+                name: "den".into(),
+                head: Seq::new(41),
+                presence: 9,
+                count: 3,
+                latest: None,
+                read: Some(Seq::new(41)),
+                about: Some(About {
+                    settings: RoomSettings { topic: "tea".into(), ..RoomSettings::new(RoomKind::Hidden) },
+                    rank: Rank::Moderator,
+                    admin: false,
+                    muted_until: None,
+                }),
+            },
+        ),
+        both(
+            "joined by somebody who is muted",
+            Joined {
+                request: 1,
+                room: ROOM,
+                name: "den".into(),
+                head: Seq::new(41),
+                presence: 9,
+                count: 3,
+                latest: None,
+                read: None,
+                about: Some(About {
+                    settings: RoomSettings::default(),
+                    rank: Rank::Member,
+                    admin: true,
+                    muted_until: Some(AT),
+                }),
+            },
+        ),
+        both(
+            "members page, with who they are here",
+            MembersPage {
+                request: 3,
+                room: ROOM,
+                version: 12,
+                members: vec![
+                    MemberEntry { rank: Some(Rank::Owner), away: Some("at tea".into()), ..member(ADA, "ada") },
+                    MemberEntry { rank: Some(Rank::Member), muted_until: Some(AT), ..member(BOB, "bob") },
+                ],
+                more: false,
             },
         ),
         both(
@@ -526,6 +580,11 @@ fn deliver(source: Option<u8>, own: Option<u64>) -> Deliver {
         source,
         own: own.map(|n| OwnPublish { outbox: OUTBOX, n }),
     }
+}
+
+fn member(principal: PrincipalId, alias: &str) -> MemberEntry {
+    let Person { principal, kind, alias, version } = person(principal, alias, 0);
+    MemberEntry { principal, kind, alias, version, rank: None, muted_until: None, away: None }
 }
 
 fn person(principal: PrincipalId, alias: &str, version: u64) -> Person {

@@ -123,6 +123,24 @@ fn session_entry() -> impl Strategy<Value = SessionEntry> {
     )
 }
 
+fn about() -> impl Strategy<Value = About> {
+    let rank = any::<u8>().prop_map(Rank::from_u8);
+    (settings(), rank, any::<bool>(), option::of(any::<i64>())).prop_map(|(settings, rank, admin, muted_until)| About {
+        settings,
+        rank,
+        admin,
+        muted_until,
+    })
+}
+
+fn member_entry() -> impl Strategy<Value = MemberEntry> {
+    let rank = option::of(any::<u8>().prop_map(Rank::from_u8));
+    (person(), rank, option::of(any::<i64>()), option::of(text())).prop_map(|(person, rank, muted_until, away)| {
+        let Person { principal, kind, alias, version } = person;
+        MemberEntry { principal, kind, alias, version, rank, muted_until, away }
+    })
+}
+
 fn room_entry() -> impl Strategy<Value = RoomEntry> {
     (text(), any::<u32>(), settings()).prop_map(|(name, members, settings)| RoomEntry { name, members, settings })
 }
@@ -241,6 +259,7 @@ messages! {
     Joined {
         request: any::<u32>(), room: room(), name: text(), head: seq(), presence: any::<u64>(), count: any::<u32>(),
         latest: option::of(seq()), read: option::of(seq()),
+        about: option::of(about()),
     }
     Leave { request: any::<u32>(), room: room() }
     Left { request: any::<u32>(), room: room(), code: code(), text: text() }
@@ -300,7 +319,7 @@ messages! {
     }
     Members { request: any::<u32>(), room: room(), after: option::of(principal()), limit: any::<u32>() }
     MembersPage {
-        request: any::<u32>(), room: room(), version: any::<u64>(), members: vec(person(), 0..4), more: any::<bool>(),
+        request: any::<u32>(), room: room(), version: any::<u64>(), members: vec(member_entry(), 0..4), more: any::<bool>(),
     }
     Notice { text: text(), at: any::<i64>() }
     ChangeAlias { request: any::<u32>(), alias: text() }

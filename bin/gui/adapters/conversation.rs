@@ -110,13 +110,13 @@ pub(super) fn show(app: &App, state: &State) {
     global.set_initial(initial(&title));
     global.set_color(room.peer.as_ref().map_or_else(|| color_of_name(&room.name), |peer| color(peer.id)));
     global.set_title(title.into());
-    global.set_topic(display_line(&room.settings.topic).as_ref().into());
+    global.set_topic(display_line(&room.about.settings.topic).as_ref().into());
     global.set_direct(room.direct);
-    global.set_private(room.settings.kind != chatnet::protocol::message::RoomKind::Public);
+    global.set_private(room.about.settings.kind != chatnet::protocol::message::RoomKind::Public);
     global.set_muted(room.muted);
     global.set_presence(presence(room.presence));
-    global.set_may_delete(room.moderates && !room.direct);
-    global.set_may_topic(room.moderates && !room.direct);
+    global.set_may_delete(room.about.may_delete);
+    global.set_may_topic(room.about.may_topic);
     global.set_unseen(i32::try_from(room.rows.unseen()).unwrap_or(i32::MAX));
     global.set_loading(room.rows.loading());
     global.set_at_start(room.rows.is_at_start());

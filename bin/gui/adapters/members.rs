@@ -30,28 +30,29 @@ pub(super) fn show(app: &App, state: &State) {
         return;
     };
     let row = |member: &Member| {
-        let alias = display_line(&member.who.alias);
-        let own = state.me.id == Some(member.who.id);
-        let away = own && state.me.away.is_some();
+        let alias = display_line(&member.who().alias);
+        let own = state.me.id == Some(member.who().id);
+        // What one has just said of oneself comes before what was asked a while ago.
+        let away = if own { state.me.away.as_ref() } else { member.here.away.as_ref() };
         ui::MemberRow {
             key: member.key,
             initial: initial(&alias),
             alias: alias.as_ref().into(),
-            color: color(member.who.id),
-            presence: if away { ui::Presence::Away } else { ui::Presence::Here },
-            role: match room.members.role(member.who.id) {
+            color: color(member.who().id),
+            presence: if away.is_some() { ui::Presence::Away } else { ui::Presence::Here },
+            role: match member.role() {
                 Role::Member => ui::Role::Member,
                 Role::Moderator => ui::Role::Moderator,
                 Role::Owner => ui::Role::Owner,
                 Role::Muted => ui::Role::Muted,
             },
-            note: Default::default(),
+            note: away.map(|text| display_line(text).as_ref().into()).unwrap_or_default(),
             own,
-            guest: member.who.guest,
+            guest: member.who().guest,
         }
     };
     sync(&app.models.members, room.members.list.iter().map(row).collect());
     global.set_count(i32::try_from(room.members.count).unwrap_or(i32::MAX));
     global.set_complete(!room.members.more);
-    global.set_may_moderate(room.moderates && !room.direct);
+    global.set_may_moderate(room.about.may_moderate);
 }

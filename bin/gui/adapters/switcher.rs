@@ -27,7 +27,7 @@ pub(super) fn show(app: &App, state: &State) {
             (true, Presence::Here) => "here".into(),
             (true, Presence::Away) => "away".into(),
             (true, Presence::Offline) => "not here".into(),
-            (false, _) => display_line(&room.settings.topic).into_owned(),
+            (false, _) => display_line(&room.about.settings.topic).into_owned(),
         };
         ui::SwitchRow {
             key: room.key,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chatnet::protocol::message::Rank;
 use chatnet::{Code, EventKind, Source};
 
 use super::connect::sentence;
@@ -85,19 +86,12 @@ impl State {
                 }
             }
             Net::Members { room, people, first, more } => self.members_came(&room, people, first, more, turn),
-            Net::Settings { room, settings } => {
+            Net::About { room, about } => {
                 if let Some(room) = self.rooms.by_name(&room) {
-                    room.settings = settings;
-                    turn.show(View::Conversation);
-                    turn.show(View::Rooms);
-                    turn.show(View::Composer);
-                }
-            }
-            Net::MayModerate { room, may } => {
-                if let Some(room) = self.rooms.by_name(&room) {
-                    room.moderates = may;
-                    turn.show(View::Conversation);
-                    turn.show(View::Members);
+                    room.about = about;
+                    for view in [View::Conversation, View::Members, View::Rooms, View::Composer] {
+                        turn.show(view);
+                    }
                 }
             }
             Net::Peer { room, who, presence } => {
@@ -148,7 +142,7 @@ impl State {
         let (from, seq) = (item.from.clone(), item.seq);
         let own = me == Some(from.id);
         if let What::Change(kind, change) = &item.what {
-            apply(room, me, *kind, change, &from, turn);
+            apply(room, *kind, change, &from, turn);
         }
         let said = match &item.what {
             What::Text(text) => Some(text.clone()),
@@ -288,10 +282,9 @@ fn row(keys: &mut super::conversation::Keys, item: Item, me: Option<chatnet::Pri
     (seq > 0).then_some(row)
 }
 
-/// A change in a room, beyond its row.
+/// A change in a room, beyond its row. How the room is by now, and who one is there, is told by itself.
 fn apply(
     room: &mut super::Room,
-    me: Option<chatnet::PrincipalId>,
     kind: EventKind,
     change: &chatnet::protocol::message::RoomChange,
     from: &Person,
@@ -299,28 +292,15 @@ fn apply(
 ) {
     let whom = change.whom.as_ref().map(|whom| whom.principal);
     match kind {
-        EventKind::TOPIC => room.settings.topic = change.text.clone().unwrap_or_default(),
-        EventKind::SETTINGS => {
-            if let Some(settings) = &change.settings {
-                room.settings = settings.clone();
-            }
-        }
         EventKind::DELETION => {
             if let Some(seq) = change.value {
                 room.rows.removed(seq);
             }
         }
         EventKind::ROLE => {
-            let value = change.value.unwrap_or(1);
-            if whom.is_some() && whom == me {
-                room.moderates = value >= 2;
-            }
+            let rank = change.value.and_then(|value| u8::try_from(value).ok()).map_or(Rank::Member, Rank::from_u8);
             if let Some(whom) = whom {
-                room.members.ranked(whom, value);
-            }
-            if value == 3 {
-                // Who gave it away is a moderator now.
-                room.members.ranked(from.id, 2);
+                room.members.ranked(whom, rank);
             }
         }
         EventKind::ALIAS => {
@@ -337,7 +317,7 @@ fn apply(
         }
         _ => return,
     }
-    for view in [View::Conversation, View::Members, View::Rooms, View::Composer] {
+    for view in [View::Conversation, View::Members, View::Rooms] {
         turn.show(view);
     }
 }

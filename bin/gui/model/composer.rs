@@ -184,11 +184,11 @@ impl State {
 
     fn suggest_people(&self, before: &str, begun: &str) -> Vec<Suggestion> {
         let Some(room) = self.room() else { return Vec::new() };
-        let others = room.members.list.iter().filter(|member| Some(member.who.id) != self.me.id);
-        let fits = others.filter(|member| member.who.alias.to_lowercase().starts_with(begun));
+        let others = room.members.list.iter().filter(|member| Some(member.who().id) != self.me.id);
+        let fits = others.filter(|member| member.who().alias.to_lowercase().starts_with(begun));
         let suggestion = |member: &super::Member| {
-            let alias = display_line(&member.who.alias);
-            let help = if member.who.guest { "Guest" } else { "" };
+            let alias = display_line(&member.who().alias);
+            let help = if member.who().guest { "Guest" } else { "" };
             Suggestion { insert: format!("{before}@{alias} "), usage: format!("@{alias}"), help: help.into() }
         };
         fits.take(MAX_SUGGESTIONS).map(suggestion).collect()
@@ -345,14 +345,17 @@ impl State {
         match self.room() {
             None => "Join a room to talk".into(),
             Some(room) if room.gone => "You are no longer in this room".into(),
-            Some(room) if room.settings.archived => "This room is archived; nobody talks here any more".into(),
+            Some(room) if room.about.settings.archived => "This room is archived; nobody talks here any more".into(),
+            Some(room) if room.about.settings.announcement_only && !room.about.may_moderate => {
+                "Only moderators talk in this room".into()
+            }
             Some(_) if self.status.link != super::Link::Online => "Not connected; what you write is sent later".into(),
             Some(room) => format!("Message {}", room.title()),
         }
     }
 
     pub(crate) fn may_write(&self) -> bool {
-        self.room().is_some_and(|room| !room.gone && !room.settings.archived)
+        self.room().is_some_and(|room| !room.gone && !room.about.settings.archived)
     }
 }
 

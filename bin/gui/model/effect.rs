@@ -147,10 +147,9 @@ pub(crate) enum Effect {
         room: String,
         after: Option<PrincipalId>,
     },
-    /// Learn a room's topic and settings, and who one is there.
-    Look {
+    /// Learn who the other one of a direct is.
+    Peer {
         room: String,
-        direct: bool,
     },
     List,
     Search {

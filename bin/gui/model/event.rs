@@ -113,6 +113,7 @@ pub(crate) enum Deed {
     Kick,
     Ban,
     Mute,
+    Unmute,
     Rank(Rank),
 }
 
@@ -122,6 +123,25 @@ pub(crate) struct Person {
     pub(crate) id: PrincipalId,
     pub(crate) alias: String,
     pub(crate) guest: bool,
+}
+
+/// Somebody who is in a room.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Here {
+    pub(crate) who: Person,
+    pub(crate) rank: Rank,
+    pub(crate) muted: bool,
+    /// Is away, with this text.
+    pub(crate) away: Option<String>,
+}
+
+/// How a room is, and what one may do there.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct About {
+    pub(crate) settings: RoomSettings,
+    pub(crate) may_moderate: bool,
+    pub(crate) may_topic: bool,
+    pub(crate) may_delete: bool,
 }
 
 /// An event of a room's log.
@@ -278,19 +298,14 @@ pub(crate) enum Net {
     /// A page of members; the first one replaces what was there.
     Members {
         room: String,
-        people: Vec<Person>,
+        people: Vec<Here>,
         first: bool,
         more: bool,
     },
-    /// What is known of a room's settings.
-    Settings {
+    /// How a room is by now, and what this person may do there.
+    About {
         room: String,
-        settings: RoomSettings,
-    },
-    /// Whether this person keeps order in a room.
-    MayModerate {
-        room: String,
-        may: bool,
+        about: About,
     },
     /// The other one of a direct.
     Peer {

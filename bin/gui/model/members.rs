@@ -1,19 +1,24 @@
 //! Who is in a room.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use chatnet::PrincipalId;
 use chatnet::protocol::message::Rank;
 
 use super::State;
 use super::effect::{Effect, Turn, View, Whom};
-use super::event::{Deed, Person};
+use super::event::{Deed, Here, Person};
 
 /// Names that are asked for without being looked at: for completing them.
 const WANTED: usize = 500;
+/// So long an answer about a small room holds, in milliseconds: who is away is told by no event.
+const HOLDS: i64 = 60_000;
+/// And so long if somebody has come since, of whom only the name is known.
+const HOLDS_BRIEFLY: i64 = 10_000;
 /// Names that are kept of a room, whatever its size.
 const MAX_KNOWN: usize = 2_000;
 
+/// What is shown of somebody's power: at most one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Role {
     #[default]
@@ -26,7 +31,23 @@ pub(crate) enum Role {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Member {
     pub(crate) key: i32,
-    pub(crate) who: Person,
+    pub(crate) here: Here,
+}
+
+impl Member {
+    pub(crate) fn who(&self) -> &Person {
+        &self.here.who
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        match self.here.rank {
+            Rank::Owner => Role::Owner,
+            Rank::Moderator => Role::Moderator,
+            // Who keeps order may talk, whatever was said before.
+            _ if self.here.muted => Role::Muted,
+            _ => Role::Member,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -36,11 +57,13 @@ pub(crate) struct Members {
     pub(crate) count: u32,
     /// There are more than are known here.
     pub(crate) more: bool,
-    ranks: HashMap<PrincipalId, u64>,
-    silent: HashSet<PrincipalId>,
     /// The last one of the last page.
     last: Option<PrincipalId>,
     state: Known,
+    /// When they were asked for last, from the first one on.
+    since: i64,
+    /// Somebody has come since.
+    stale: bool,
     last_key: i32,
 }
 
@@ -66,33 +89,35 @@ impl Members {
         self.state = Known::Asked;
     }
 
+    /// Whether it is time to ask again. What is larger than a page is asked for by the person.
+    fn is_old(&self, now: i64) -> bool {
+        let holds = if self.stale { HOLDS_BRIEFLY } else { HOLDS };
+        self.state == Known::Yes && !self.more && now.saturating_sub(self.since) >= holds
+    }
+
     pub(crate) fn forget(&mut self) {
         self.state = Known::No;
     }
 
-    pub(crate) fn role(&self, id: PrincipalId) -> Role {
-        match self.ranks.get(&id) {
-            Some(3) => Role::Owner,
-            Some(2) => Role::Moderator,
-            _ if self.silent.contains(&id) => Role::Muted,
-            _ => Role::Member,
+    fn by_id(&mut self, id: PrincipalId) -> Option<&mut Here> {
+        self.list.iter_mut().map(|member| &mut member.here).find(|here| here.who.id == id)
+    }
+
+    pub(crate) fn ranked(&mut self, id: PrincipalId, rank: Rank) {
+        if rank == Rank::Owner {
+            // A room has one owner: who was it is a moderator now.
+            let owners = self.list.iter_mut().filter(|member| member.here.rank == Rank::Owner);
+            owners.for_each(|member| member.here.rank = Rank::Moderator);
+        }
+        if let Some(here) = self.by_id(id) {
+            here.rank = rank;
         }
     }
 
-    pub(crate) fn ranked(&mut self, id: PrincipalId, rank: u64) {
-        if rank >= 2 {
-            self.ranks.insert(id, rank)
-        } else {
-            self.ranks.remove(&id)
-        };
-    }
-
     pub(crate) fn muted(&mut self, id: PrincipalId, muted: bool) {
-        if muted {
-            self.silent.insert(id)
-        } else {
-            self.silent.remove(&id)
-        };
+        if let Some(here) = self.by_id(id) {
+            here.muted = muted;
+        }
     }
 
     /// Their number, without names.
@@ -103,24 +128,25 @@ impl Members {
 
     fn came(&mut self, who: &Person) {
         self.count = self.count.saturating_add(1);
+        self.stale = true;
         if self.state == Known::Yes && !self.more {
-            self.put(who.clone());
+            self.put(Here { who: who.clone(), rank: Rank::Member, muted: false, away: None });
         }
     }
 
     fn went(&mut self, who: &Person) {
         self.count = self.count.saturating_sub(1);
-        self.list.retain(|member| member.who.id != who.id);
+        self.list.retain(|member| member.who().id != who.id);
     }
 
     pub(crate) fn renamed(&mut self, id: PrincipalId, alias: &str) {
-        if let Some(member) = self.list.iter().find(|member| member.who.id == id).cloned() {
-            self.put(Person { alias: alias.to_owned(), ..member.who });
+        if let Some(here) = self.by_id(id).cloned() {
+            self.put(Here { who: Person { alias: alias.to_owned(), ..here.who }, ..here });
         }
     }
 
-    fn put(&mut self, who: Person) {
-        let known = self.list.iter().position(|member| member.who.id == who.id);
+    fn put(&mut self, here: Here) {
+        let known = self.list.iter().position(|member| member.who().id == here.who.id);
         let key = match known {
             Some(index) => self.list.remove(index).key,
             None if self.list.len() >= MAX_KNOWN => {
@@ -133,28 +159,34 @@ impl Members {
             }
         };
         let place = |who: &Person| (who.alias.to_lowercase(), who.id);
-        let wanted = place(&who);
-        let at = self.list.partition_point(|member| place(&member.who) < wanted);
-        self.list.insert(at, Member { key, who });
+        let wanted = place(&here.who);
+        let at = self.list.partition_point(|member| place(member.who()) < wanted);
+        self.list.insert(at, Member { key, here });
     }
 
-    fn page(&mut self, people: Vec<Person>, first: bool, more: bool) {
+    fn page(&mut self, people: Vec<Here>, first: bool, more: bool) {
         if first {
-            let keep: HashSet<_> = people.iter().map(|who| who.id).collect();
-            self.list.retain(|member| keep.contains(&member.who.id));
+            let keep: HashSet<_> = people.iter().map(|here| here.who.id).collect();
+            self.list.retain(|member| keep.contains(&member.who().id));
         }
         self.state = Known::Yes;
-        self.last = people.last().map(|who| who.id).or(self.last);
-        people.into_iter().for_each(|who| self.put(who));
+        self.last = people.last().map(|here| here.who.id).or(self.last);
+        people.into_iter().for_each(|here| self.put(here));
         self.more = more;
         self.count = if more { self.count.max(self.list.len() as u32) } else { self.list.len() as u32 };
     }
 }
 
 impl State {
-    pub(super) fn members_came(&mut self, room: &str, people: Vec<Person>, first: bool, more: bool, turn: &mut Turn) {
+    pub(super) fn members_came(&mut self, room: &str, people: Vec<Here>, first: bool, more: bool, turn: &mut Turn) {
+        let me = self.me.id;
         let Some(room) = self.rooms.by_name(room) else { return };
         let some = !people.is_empty();
+        if let Some(peer) = people.iter().find(|here| room.direct && Some(here.who.id) != me) {
+            room.presence = if peer.away.is_some() { super::Presence::Away } else { super::Presence::Here };
+            turn.show(View::Rooms);
+            turn.show(View::Conversation);
+        }
         room.members.page(people, first, more);
         if more && some && room.members.list.len() < WANTED {
             room.members.asked();
@@ -183,6 +215,19 @@ impl State {
         }
     }
 
+    /// Who is looked at, and how they are, is asked anew now and then.
+    pub(super) fn members_tick(&mut self, now: i64, turn: &mut Turn) {
+        let online = self.status.link == super::Link::Online;
+        if let Some(room) = self.rooms.selected()
+            && online
+            && !room.gone
+            && room.members.is_old(now)
+        {
+            (room.members.since, room.members.stale) = (now, false);
+            turn.do_(Effect::Members { room: room.name.clone(), after: None });
+        }
+    }
+
     pub(super) fn more_members(&mut self, turn: &mut Turn) {
         if let Some(room) = self.rooms.selected()
             && room.members.state == Known::Yes
@@ -196,7 +241,7 @@ impl State {
     fn member(&mut self, key: i32) -> Option<(String, PrincipalId)> {
         let me = self.me.id;
         let room = self.rooms.selected()?;
-        let id = room.members.list.iter().find(|member| member.key == key)?.who.id;
+        let id = room.members.list.iter().find(|member| member.key == key)?.who().id;
         (Some(id) != me).then(|| (room.name.clone(), id))
     }
 
@@ -208,10 +253,11 @@ impl State {
 
     pub(super) fn moderate(&mut self, key: i32, deed: Deed, turn: &mut Turn) {
         let Some((room, whom)) = self.member(key) else { return };
-        let moderates = self.rooms.selected().map(|room| room.members.role(whom));
+        let role = self.rooms.selected().and_then(|room| room.members.list.iter().find(|member| member.key == key));
         // The same button takes it back.
-        let deed = match (deed, moderates) {
+        let deed = match (deed, role.map(Member::role)) {
             (Deed::Rank(Rank::Moderator), Some(Role::Moderator)) => Deed::Rank(Rank::Member),
+            (Deed::Mute, Some(Role::Muted)) => Deed::Unmute,
             (deed, _) => deed,
         };
         turn.do_(Effect::Moderate { room, whom, deed });

@@ -29,7 +29,9 @@ use chatnet::PrincipalId;
 pub(crate) use composer::{Cell, Suggestion};
 pub(crate) use connect::{Attempt, Field, Who};
 pub(crate) use effect::{Effect, RowChange, Turn, View, Views, Whom};
-pub(crate) use event::{Deed, End, Event, Form, Hit, Item, Listed, Net, Part, Person, Presence, Secret, Ui, What};
+pub(crate) use event::{
+    About, Deed, End, Event, Form, Here, Hit, Item, Listed, Net, Part, Person, Presence, Secret, Ui, What,
+};
 pub(crate) use members::{Member, Role};
 pub(crate) use room::Room;
 pub(crate) use row::{Kind, Row, Sending, is_emoji_only, is_rtl};

@@ -1,13 +1,13 @@
 //! The rooms that one is in.
 
 use chatnet::RoomId;
-use chatnet::protocol::message::{RoomKind, RoomSettings};
+use chatnet::protocol::message::RoomKind;
 use chatnet::text::display_line;
 
 use super::connect::check_room;
 use super::conversation::Conversation;
 use super::effect::{Effect, Turn, View, Whom};
-use super::event::{Listed, Person, Presence, Secret};
+use super::event::{About, Listed, Person, Presence, Secret};
 use super::members::Members;
 use super::row::{Kind, Sending};
 use super::{Page, State};
@@ -20,12 +20,10 @@ pub(crate) struct Room {
     pub(crate) direct: bool,
     /// Not a member any more; what was said stays until it is closed.
     pub(crate) gone: bool,
-    pub(crate) settings: RoomSettings,
+    pub(crate) about: About,
     pub(crate) unread: u32,
     pub(crate) mentions: u32,
     pub(crate) muted: bool,
-    /// One keeps order here.
-    pub(crate) moderates: bool,
     /// The other one of a direct.
     pub(crate) peer: Option<Person>,
     pub(crate) presence: Presence,
@@ -34,7 +32,6 @@ pub(crate) struct Room {
     pub(crate) draft: String,
     /// Who is writing, and until when that holds.
     pub(super) typing: Vec<(String, i64)>,
-    looked: bool,
 }
 
 impl Room {
@@ -134,18 +131,16 @@ impl State {
                     id,
                     direct: name.starts_with('@'),
                     gone: false,
-                    settings: RoomSettings::default(),
+                    about: About::default(),
                     unread: 0,
                     mentions: 0,
                     muted,
-                    moderates: false,
                     peer: None,
                     presence: Presence::Offline,
                     members,
                     rows,
                     draft: String::new(),
                     typing: Vec::new(),
-                    looked: false,
                 };
                 let place = |room: &Room| (room.direct, room.name.to_lowercase());
                 let at = self.rooms.list.partition_point(|other| place(other) < place(&room));
@@ -218,9 +213,8 @@ impl State {
     /// Ask what is not known yet of a room.
     fn look(&mut self, key: i32, turn: &mut Turn) {
         let Some(room) = self.rooms.by_key(key).filter(|room| !room.gone) else { return };
-        if !room.looked || room.direct {
-            room.looked = true;
-            turn.do_(Effect::Look { room: room.name.clone(), direct: room.direct });
+        if room.direct {
+            turn.do_(Effect::Peer { room: room.name.clone() });
         }
         if !room.members.is_known()
             && self.rooms.selected == key

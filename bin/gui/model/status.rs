@@ -174,6 +174,7 @@ impl State {
         }
         self.typing_tick(now, turn);
         self.day_tick(now, turn);
+        self.members_tick(now, turn);
     }
 
     /// How long until the clock matters, in milliseconds.

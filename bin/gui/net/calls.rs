@@ -8,7 +8,7 @@ use chatnet::{Client, Code, Place, PrincipalId, RequestError, Room, Seq};
 use futures::channel::mpsc::unbounded;
 use futures::{FutureExt, StreamExt};
 
-use super::events::{item, person};
+use super::events::{here, item, person};
 use crate::app::App;
 use crate::model::{Deed, Effect, Event, Hit, Listed, Net, PAGE, Part, Presence, Secret, Whom};
 use crate::people::{self, Ask};
@@ -40,7 +40,7 @@ pub(crate) fn perform(app: &Rc<App>, effect: Effect) {
         Effect::Leave { room } => in_room(app, &room, |room| async move { nothing(room.leave().await) }),
         Effect::History { room, ticket, part, seq } => history(app, room, ticket, part, seq),
         Effect::Members { room, after } => members(app, room, after),
-        Effect::Look { room, direct } => look(app, room, direct),
+        Effect::Peer { room } => peer(app, room),
         Effect::List => ask(app, list),
         Effect::Search { room, query, before } => search(app, &room, query, before),
         Effect::Topic { room, text } => {
@@ -51,6 +51,7 @@ pub(crate) fn perform(app: &Rc<App>, effect: Effect) {
                 Deed::Kick => room.kick(whom, "").await,
                 Deed::Ban => room.ban(whom, "", None).await,
                 Deed::Mute => room.mute(whom, "", None).await,
+                Deed::Unmute => room.unmute(whom).await,
                 Deed::Rank(rank) => room.set_rank(whom, rank).await,
             })
         }),
@@ -206,62 +207,29 @@ fn members(app: &Rc<App>, name: String, after: Option<PrincipalId>) {
     answer(app, async move {
         // Who isn't told is no trouble for anybody.
         let (people, more) = room.members(after, MEMBERS).await.ok()?;
-        let people = people.into_iter().map(person).collect();
+        let people = people.into_iter().map(here).collect();
         Some(Net::Members { room: name, people, first: after.is_none(), more })
     });
 }
 
-/// Learn what a room is about, and who one is there; of a direct, who the other one is.
-fn look(app: &Rc<App>, name: String, direct: bool) {
+/// Learn who the other one of a direct is.
+fn peer(app: &Rc<App>, name: String) {
     let Some(room) = app.net.borrow().room(&name) else { return };
     let Some(client) = app.net.borrow().client.clone() else { return };
-    if direct {
-        return answer(app, async move {
-            let (people, _) = room.members(None, 10).await.ok()?;
-            let me = client.principal();
-            let id = people.into_iter().find(|who| who.principal != me).map(|who| who.principal);
-            let info = match id {
-                Some(id) => client.whois(id).await,
-                None => client.whois(name.trim_start_matches('@')).await,
-            };
-            let info = info.ok()?;
-            let presence = match (info.online, &info.away) {
-                (false, _) => Presence::Offline,
-                (true, Some(_)) => Presence::Away,
-                (true, None) => Presence::Here,
-            };
-            let guest = info.kind == chatnet::PrincipalKind::Guest;
-            let who = crate::model::Person { id: info.principal, alias: info.alias, guest };
-            Some(Net::Peer { room: name, who, presence })
-        });
-    }
-    let (own, asked) = (Rc::clone(app), name.clone());
     answer(app, async move {
-        if let Some(settings) = settings(&client, &asked).await {
-            own.handle(Event::Net(Net::Settings { room: asked.clone(), settings }));
+        let (people, _) = room.members(None, 10).await.ok()?;
+        let me = client.principal();
+        if let Some(member) = people.into_iter().find(|member| member.who.principal != me) {
+            let presence = if member.away.is_some() { Presence::Away } else { Presence::Here };
+            return Some(Net::Peer { room: name, who: person(member.who), presence });
         }
-        // Who may see who is banned may do the rest as well.
-        let may = room.bans().await.is_ok();
-        Some(Net::MayModerate { room: asked, may })
+        // Who has an account and isn't here is known to the server all the same.
+        let info = client.whois(name.trim_start_matches('@')).await.ok()?;
+        let presence = if info.online { Presence::Here } else { Presence::Offline };
+        let guest = info.kind == chatnet::PrincipalKind::Guest;
+        let who = crate::model::Person { id: info.principal, alias: info.alias, guest };
+        Some(Net::Peer { room: name, who, presence })
     });
-}
-
-/// A room's settings, from the list: it is in the order of names.
-async fn settings(client: &Client, name: &str) -> Option<RoomSettings> {
-    let mut before: String = name.to_owned();
-    before.pop();
-    let mut after = (!before.is_empty()).then_some(before);
-    for _ in 0..20 {
-        let (page, more) = client.list_rooms(after.as_deref(), 50).await.ok()?;
-        after = page.last().map(|room| room.name.clone());
-        if let Some(room) = page.into_iter().find(|room| room.name == name) {
-            return Some(room.settings);
-        }
-        if !more || after.is_none() {
-            return None;
-        }
-    }
-    None
 }
 
 async fn list(client: Client) -> Option<Net> {

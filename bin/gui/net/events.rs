@@ -1,13 +1,19 @@
 //! What the library tells, for the model.
 
 use chatnet::{
-    Author, Client, CloseReason, ConnectError, Event, EventKind, HistoryItem, PrincipalKind, Seq, SkipReason, Source,
+    Action, Author, Client, CloseReason, ConnectError, Event, EventKind, HistoryItem, Member, PrincipalKind, Room, Seq,
+    SkipReason, Source,
 };
 
-use crate::model::{End, Item, Net, Person, What};
+use crate::model::{About, End, Here, Item, Net, Person, What};
 
 pub(super) fn person(author: Author) -> Person {
     Person { id: author.principal, alias: author.alias, guest: author.kind == PrincipalKind::Guest }
+}
+
+pub(super) fn here(member: Member) -> Here {
+    let Member { who, rank, muted_until, away, .. } = member;
+    Here { who: person(who), rank, muted: muted_until.is_some(), away }
 }
 
 pub(super) fn item(item: HistoryItem) -> Option<Item> {
@@ -27,6 +33,29 @@ pub(super) fn item(item: HistoryItem) -> Option<Item> {
 
 fn unsupported(kind: EventKind) -> What {
     if kind == EventKind::REMOVED { What::Removed } else { What::Unsupported }
+}
+
+/// How the rooms are by now that this event may have changed something in.
+pub(super) fn about(event: &Event, client: &Client) -> Vec<Net> {
+    let changed = match event {
+        Event::Joined { room, .. } => Some(room),
+        Event::RoomChanged(changed) => Some(&changed.room),
+        // What changed meanwhile may come as no event.
+        Event::Gap { room, .. } => Some(room),
+        Event::Resumed { .. } => None,
+        _ => return Vec::new(),
+    };
+    let rooms = client.rooms().into_iter().filter(|room| changed.is_none_or(|changed| room.name() == changed));
+    let about = |room: Room| {
+        let about = About {
+            settings: room.settings()?,
+            may_moderate: room.may(Action::Kick),
+            may_topic: room.may(Action::SetTopic),
+            may_delete: room.may(Action::DeleteOthers),
+        };
+        Some(Net::About { room: room.name().to_string(), about })
+    };
+    rooms.filter_map(about).collect()
 }
 
 /// An event of the library's; none if nothing follows from it.

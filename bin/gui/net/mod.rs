@@ -133,17 +133,23 @@ async fn listen(app: &Rc<App>, client: &Client, mut events: Events) {
                 let mut net = app.net.borrow_mut();
                 (net.client, net.senders) = Default::default();
             }
-            if let Some(told) = events::told(event, client) {
-                app.take(Event::Net(told));
-            }
+            take(app, event, client);
             next = events.next().now_or_never().flatten();
         }
-        if let Some(event) = next.and_then(|event| events::told(event, client)) {
-            app.take(Event::Net(event));
+        if let Some(event) = next {
+            take(app, event, client);
         }
         app.flush();
         // Between two batches the window is drawn and the person is heard.
         app.breathe().await;
+    }
+}
+
+/// Tell the model of an event, and of how the room is behind it.
+fn take(app: &Rc<App>, event: Told, client: &Client) {
+    let about = events::about(&event, client);
+    for told in events::told(event, client).into_iter().chain(about) {
+        app.take(Event::Net(told));
     }
 }
 

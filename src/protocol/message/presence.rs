@@ -4,6 +4,7 @@ use minicbor::data::Type;
 use minicbor::{Decode, Encode};
 
 use super::connection::PrincipalKind;
+use super::moderation::Rank;
 use crate::id::{PrincipalId, RoomId, Seq};
 
 /// A member, as others see it.
@@ -19,7 +20,7 @@ pub struct Person {
     /// The alias.
     #[n(2)]
     pub alias: String,
-    /// The presence version of this change; 0 in a page of members.
+    /// The presence version of this change; 0 where there is none.
     #[n(3)]
     pub version: u64,
 }
@@ -69,6 +70,33 @@ pub struct Members {
     pub limit: u32,
 }
 
+/// A member in a page: a [`Person`], and who they are in the room. An early server tells the person alone.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct MemberEntry {
+    /// Who.
+    #[n(0)]
+    pub principal: PrincipalId,
+    /// What sort of principal.
+    #[n(1)]
+    pub kind: PrincipalKind,
+    /// The alias.
+    #[n(2)]
+    pub alias: String,
+    /// Always 0.
+    #[n(3)]
+    pub version: u64,
+    /// Who they are in the room.
+    #[n(4)]
+    pub rank: Option<Rank>,
+    /// They may not talk until then, in milliseconds since 1970; the largest number: until it is taken back.
+    #[n(5)]
+    pub muted_until: Option<i64>,
+    /// They are away, with this text.
+    #[n(6)]
+    pub away: Option<String>,
+}
+
 /// Server → client: a page of members, in the order of their ids.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -84,7 +112,7 @@ pub struct MembersPage {
     pub version: u64,
     /// The members.
     #[n(3)]
-    pub members: Vec<Person>,
+    pub members: Vec<MemberEntry>,
     /// There are more behind the last one.
     #[n(4)]
     pub more: bool,

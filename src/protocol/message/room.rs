@@ -64,6 +64,27 @@ pub struct Joined {
     /// The last event that this principal has read on any of its devices.
     #[n(7)]
     pub read: Option<Seq>,
+    /// How the room is, and who this principal is there. An early server says nothing of it.
+    #[n(8)]
+    pub about: Option<About>,
+}
+
+/// How a room is, and who somebody is there, at the room's last event.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct About {
+    /// How the room is.
+    #[n(0)]
+    pub settings: RoomSettings,
+    /// Who they are there.
+    #[n(1)]
+    pub rank: Rank,
+    /// They keep order on the whole server.
+    #[n(2)]
+    pub admin: bool,
+    /// They may not talk until then, in milliseconds since 1970; the largest number: until it is taken back.
+    #[n(3)]
+    pub muted_until: Option<i64>,
 }
 
 /// Client → server: stop being a member.

@@ -7,6 +7,7 @@ mod hostile;
 mod rooms;
 mod windows;
 
+use chatnet::protocol::message::Rank;
 use chatnet::{Code, PrincipalId, RoomId, Source};
 
 use super::*;
@@ -21,6 +22,10 @@ pub(super) fn id(n: u8) -> PrincipalId {
 
 pub(super) fn person(n: u8, alias: &str) -> Person {
     Person { id: id(n), alias: alias.into(), guest: true }
+}
+
+pub(super) fn here(n: u8, alias: &str) -> Here {
+    Here { who: person(n, alias), rank: Rank::Member, muted: false, away: None }
 }
 
 /// A text was typed, up to its end.

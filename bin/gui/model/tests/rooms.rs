@@ -1,3 +1,6 @@
+use chatnet::EventKind;
+use chatnet::protocol::message::{RoomChange, RoomSettings};
+
 use super::*;
 
 #[test]
@@ -101,10 +104,11 @@ fn a_room_that_began_anew_holds_nothing_of_before() {
 #[test]
 fn members_stand_by_alias_and_come_and_go() {
     let mut window = Window::in_lobby();
-    let people = vec![person(3, "zoe"), person(1, "ada"), person(2, "Bob")];
+    let people = vec![here(3, "zoe"), here(1, "ada"), here(2, "Bob")];
     window.net(Net::Members { room: "lobby".into(), people, first: true, more: false });
-    let names =
-        |window: &mut Window| window.room("lobby").members.list.iter().map(|m| m.who.alias.clone()).collect::<Vec<_>>();
+    let names = |window: &mut Window| {
+        window.room("lobby").members.list.iter().map(|m| m.who().alias.clone()).collect::<Vec<_>>()
+    };
     assert_eq!(names(&mut window), ["ada", "Bob", "zoe"]);
     window.net(Net::Came { room: "lobby".into(), who: person(4, "carl") });
     window.net(Net::Went { room: "lobby".into(), who: person(3, "zoe") });
@@ -160,4 +164,60 @@ fn the_dialog_for_rooms_tells_what_is_wrong() {
     assert_eq!(window.state.new_room.error, "The password is wrong.");
     window.net(Net::Opened("den".into()));
     assert!(!window.state.new_room.open);
+}
+
+#[test]
+fn members_show_who_they_are_and_whether_they_are_away() {
+    let mut window = Window::in_lobby();
+    let people = |away: Option<&str>| {
+        vec![
+            Here { rank: Rank::Owner, ..here(2, "bob") },
+            Here { muted: true, ..here(3, "carl") },
+            Here { away: away.map(str::to_owned), ..here(4, "dana") },
+        ]
+    };
+    window.net(Net::Members { room: "lobby".into(), people: people(Some("at tea")), first: true, more: false });
+    let roles = |window: &mut Window| window.room("lobby").members.list.iter().map(|m| m.role()).collect::<Vec<_>>();
+    assert_eq!(roles(&mut window), [Role::Owner, Role::Muted, Role::Member]);
+    assert_eq!(window.room("lobby").members.list[2].here.away.as_deref(), Some("at tea"));
+
+    // What takes a mute back is the same button, and the event shows it.
+    let carl = window.room("lobby").members.list[1].key;
+    window.ui(Ui::Moderate(carl, Deed::Mute));
+    assert!(matches!(window.effects.last(), Some(Effect::Moderate { deed: Deed::Unmute, .. })));
+    let about = |n: u8, alias: &str| {
+        let Person { id: principal, alias, .. } = person(n, alias);
+        let kind = chatnet::PrincipalKind::Guest;
+        Some(chatnet::protocol::message::Person { principal, kind, alias, version: 0 })
+    };
+    let changes = [(EventKind::UNMUTE, about(3, "carl"), None), (EventKind::ROLE, about(4, "dana"), Some(3))];
+    for (seq, (kind, whom, value)) in (1..).zip(changes) {
+        let change = RoomChange { whom, value, ..RoomChange::default() };
+        let item = Item { seq, at: NOON, from: person(2, "bob"), what: What::Change(kind, change) };
+        window.net(Net::Item { room: "lobby".into(), item, source: Source::Live });
+    }
+    assert_eq!(roles(&mut window), [Role::Moderator, Role::Member, Role::Owner], "a room has one owner");
+
+    // Nothing tells of who is back: it is asked for while the room is looked at.
+    window.effects.clear();
+    window.take(Event::Tick);
+    assert!(matches!(&window.effects[..], [Effect::Members { after: None, .. }]));
+    window.effects.clear();
+    window.take(Event::Tick);
+    assert!(window.effects.is_empty(), "not that often");
+    window.net(Net::Members { room: "lobby".into(), people: people(None), first: true, more: false });
+    assert_eq!(window.room("lobby").members.list[2].here.away, None);
+}
+
+#[test]
+fn what_one_may_do_is_what_the_library_says() {
+    let mut window = Window::in_lobby();
+    assert!(!window.room("lobby").about.may_moderate);
+    let settings = RoomSettings { announcement_only: true, topic: "tea".into(), ..RoomSettings::default() };
+    let about = About { settings, ..About::default() };
+    window.net(Net::About { room: "lobby".into(), about: about.clone() });
+    assert_eq!(window.room("lobby").about.settings.topic, "tea");
+    assert_eq!(window.state.placeholder(), "Only moderators talk in this room");
+    window.net(Net::About { room: "lobby".into(), about: About { may_moderate: true, ..about } });
+    assert_eq!(window.state.placeholder(), "Message lobby");
 }
