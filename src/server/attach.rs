@@ -83,7 +83,7 @@ pub(super) async fn guest_in(reader: &mut Reader, wish: Option<Alias>) -> Result
     let shared = Arc::clone(&reader.shared);
     let author = |alias| Author { principal: PrincipalId::random(), kind: PrincipalKind::Guest, alias };
     let reserved = |skeleton: &str| shared.people.is_reserved(skeleton);
-    let claimed = shared.sessions.claim(wish.as_ref(), reserved, |alias| Session::new(Arc::new(author(alias))));
+    let claimed = shared.sessions.claim(wish.as_ref(), reserved, |alias| Session::new(Arc::new(author(alias)), 0));
     match claimed {
         Ok(session) => checked(reader, session).await,
         Err(free) => {
@@ -115,6 +115,20 @@ fn off_the_server(shared: &Shared, conn: &Conn, session: &Session) -> Result<(),
         Some(ban) => Err(Close::error(Code::BANNED, banned(&ban))),
         None => Ok(()),
     }
+}
+
+/// Whether somebody who was let in may still come in: between that and their session's beginning is as much time as they
+/// like, and meanwhile nobody finds it to end it.
+fn still_welcome(shared: &Shared, conn: &Conn, session: &Session, resuming: bool) -> Result<(), Close> {
+    off_the_server(shared, conn, session)?;
+    // A session that goes on has been in the list all the time.
+    if session.kind == PrincipalKind::Account
+        && !resuming
+        && !shared.people.is_proven(session.principal, session.proven)
+    {
+        return Err(Close::error(Code::SESSION_REVOKED, "the account was changed since you logged in; log in again"));
+    }
+    Ok(())
 }
 
 /// What somebody is told who is banned.
@@ -221,7 +235,7 @@ pub(super) async fn attach(reader: &mut Reader, token: Option<Vec<u8>>, cursors:
         let text = "another connection goes on with this session, and is there";
         return Err(Close { retry_after_ms: Some(1000), ..Close::error(Code::SESSION_REPLACED, text) });
     }
-    {
+    let welcome = {
         let _moving = session.moving.lock();
         if session.has_ended() || used.is_some_and(|used| session.knows(&used).is_none()) {
             return Err(ended());
@@ -231,6 +245,12 @@ pub(super) async fn attach(reader: &mut Reader, token: Option<Vec<u8>>, cursors:
         } else {
             shared.sessions.begin(session, new.as_ref());
         }
+        // Not before it is in the list: who revokes or bans behind this finds it there.
+        still_welcome(&shared, &conn, session, identity.resuming)
+    };
+    if let Err(close) = welcome {
+        end(&shared, session, &close).await;
+        return Err(close);
     }
     // A token is told once it is kept: otherwise a server that is killed right now would not know it afterwards.
     if let Some(record) = session.record(Clock::timestamp())

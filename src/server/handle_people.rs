@@ -185,6 +185,14 @@ impl ServerHandle {
                 login::revoke(shared, &session, Close::bye(Code::BANNED, banned(&ban))).await;
             }
         }
+        // A session that is about to have its first connection, or another one, doesn't say from where yet.
+        for conn in shared.sessions.all() {
+            let address = conn.address.map(|address| address.ip());
+            let author = conn.identity().map(|identity| identity.session.author());
+            if let Some(ban) = author.and_then(|author| shared.people.ban_of(&author, address, now)) {
+                conn.request_close(Close::bye(Code::BANNED, banned(&ban)));
+            }
+        }
         Ok(())
     }
 

@@ -187,12 +187,13 @@ async fn with_password(reader: &mut Reader, attempt: Try) -> Result<(), Close> {
     if let Some(refused) = throttled(reader, &name) {
         return refused;
     }
+    let proven = shared.people.moment();
     let account = shared.people.named(&name);
     let hash = account.as_ref().and_then(|account| account.password.clone());
     let Ok(right) = shared.login.verify(address, attempt.secret, hash).await else { return busy(reader) };
     shared.login.note(&name, address, right, shared.clock.now());
     match account.filter(|_| right) {
-        Some(account) => enter(reader, &account).await,
+        Some(account) => enter(reader, &account, proven).await,
         None => {
             tracing::warn!(connection = reader.conn.id, address = ?address, "a login failed");
             denied(reader)
@@ -263,7 +264,8 @@ async fn register(reader: &mut Reader, attempt: Try) -> Result<(), Close> {
         );
     }
     tracing::info!(principal = %account.principal, %alias, "account made");
-    enter(reader, &account).await
+    // What was revoked before, was not this account's.
+    enter(reader, &account, 0).await
 }
 
 pub(super) fn weak() -> String {
@@ -287,41 +289,45 @@ async fn reset(reader: &mut Reader, attempt: Try) -> Result<(), Close> {
         shared.login.note(NOBODY, address, false, shared.clock.now());
         return denied(reader);
     };
-    if !new_password(&shared, account.principal, hash, Some(Change::DropCode(code.hash)), None).await {
+    let also = Some(Change::DropCode(code.hash));
+    let Some(proven) = new_password(&shared, account.principal, hash, also, None).await else {
         return refuse_for(reader, Code::STORE_FAILED, "the server can't keep this now".into(), None, Some(BUSY_MS));
-    }
-    enter(reader, &account).await
+    };
+    enter(reader, &account, proven).await
 }
 
-/// Give an account another password; its sessions end, but the one.
+/// Give an account another password; its sessions end, but the one. Returns the moment from which on the password is its
+/// proof; none if it is not kept.
 pub(super) async fn new_password(
     shared: &Arc<Shared>,
     principal: PrincipalId,
     hash: String,
     also: Option<Change>,
     but: Option<SessionId>,
-) -> bool {
-    let Some(mut account) = shared.people.account(principal) else { return false };
+) -> Option<u64> {
+    let mut account = shared.people.account(principal)?;
     account.password = Some(hash);
     let changes = also.into_iter().chain([Change::PutAccount(account.clone())]).collect();
     if let Err(e) = shared.keep_surely(changes).await {
         tracing::error!("a password could not be kept: {e}");
-        return false;
+        return None;
     }
     // Kept once more as it is now: it may have been renamed meanwhile.
     let change = shared.people.change(principal, |known| known.password = account.password);
     change.into_iter().for_each(|change| shared.keep(change));
-    revoke_all(shared, principal, but, "the account's password was changed; log in again").await;
-    true
+    Some(revoke_all(shared, principal, but, "the account's password was changed; log in again").await)
 }
 
-/// End the sessions of a principal, but one.
-pub(super) async fn revoke_all(shared: &Arc<Shared>, principal: PrincipalId, but: Option<SessionId>, why: &str) {
+/// End the sessions of a principal, but one; also those that are about to begin. Returns the moment behind that.
+pub(super) async fn revoke_all(shared: &Arc<Shared>, principal: PrincipalId, but: Option<SessionId>, why: &str) -> u64 {
+    // First: a session is either in the list, or begins behind this and finds it.
+    let moment = shared.people.revoke(principal);
     for session in shared.sessions.of(principal) {
         if Some(session.id) != but {
             revoke(shared, &session, Close::bye(Code::SESSION_REVOKED, why)).await;
         }
     }
+    moment
 }
 
 /// End a session at once: its token is good for nothing from here on, whatever its connection does.
@@ -366,11 +372,12 @@ async fn ask_application(reader: &mut Reader, mechanism: &str, data: Vec<u8>) ->
     let attempt = Attempt::new(mechanism, &data).behind(&before).from(reader.conn.address);
     let nobody = SessionId::from_bytes([0; 16]);
     let limit = shared.config.handler_timeout;
+    let proven = shared.people.moment();
     let decision = guard::call("authenticate", nobody, limit, authenticator.authenticate(attempt)).await;
     match decision {
         Ok(Decision::Allow(identity)) => {
             shared.login.note(&name, address, true, shared.clock.now());
-            known_by_application(reader, identity).await
+            known_by_application(reader, identity, proven).await
         }
         Ok(Decision::Challenge(challenge)) if before.len() < MAX_CHALLENGES => {
             reader.conn.queue(&Challenge { data: challenge.clone().into() });
@@ -390,7 +397,7 @@ async fn ask_application(reader: &mut Reader, mechanism: &str, data: Vec<u8>) ->
 }
 
 /// Let somebody in whom the application knows; they are an account from here on.
-async fn known_by_application(reader: &mut Reader, identity: Identity) -> Result<(), Close> {
+async fn known_by_application(reader: &mut Reader, identity: Identity, proven: u64) -> Result<(), Close> {
     let shared = Arc::clone(&reader.shared);
     let now = Clock::timestamp();
     let Identity { principal, alias, admin } = identity;
@@ -416,11 +423,11 @@ async fn known_by_application(reader: &mut Reader, identity: Identity) -> Result
         }
         shared.keep(Change::PutAccount(account.clone()));
     }
-    enter(reader, &account).await
+    enter(reader, &account, proven).await
 }
 
-/// Begin a session of an account.
-async fn enter(reader: &mut Reader, account: &AccountRecord) -> Result<(), Close> {
-    let session = Arc::new(Session::new(people::author(account)));
+/// Begin a session of an account, whose proof was looked at at that moment.
+async fn enter(reader: &mut Reader, account: &AccountRecord, proven: u64) -> Result<(), Close> {
+    let session = Arc::new(Session::new(people::author(account), proven));
     attach::checked(reader, session).await
 }

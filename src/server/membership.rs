@@ -290,9 +290,11 @@ fn become_member(shared: &Arc<Shared>, room: &Arc<Room>, session: &Arc<Session>)
     if who.kind != PrincipalKind::Account || is_member(&room.lock(), who.principal) {
         return;
     }
-    let (id, author) = (room.id, Arc::clone(&who));
+    let (id, author, shared_) = (room.id, Arc::clone(&who), Arc::clone(shared));
     let decide = move |state: &mut State| {
-        if is_member(state, who.principal) || !state.members.has(who.principal) {
+        // A deleted account gets no standing any more: nobody would take it away again.
+        let exists = shared_.people.account(who.principal).is_some();
+        if !exists || is_member(state, who.principal) || !state.members.has(who.principal) {
             let text = "there is nothing to do".into();
             return Err(super::committer::NotDone { code: Code::BAD_REQUEST, text });
         }

@@ -36,6 +36,10 @@ struct Inner {
     codes: HashMap<TokenHash, CodeRecord>,
     bans: Vec<BanRecord>,
     away: HashMap<PrincipalId, String>,
+    /// How often all that an account was known by became good for nothing, over all accounts …
+    revocations: u64,
+    /// … and at which of these times it was this account's turn last.
+    revoked: HashMap<PrincipalId, u64>,
     /// Who is being renamed.
     renaming: HashSet<PrincipalId>,
 }
@@ -105,6 +109,27 @@ impl People {
         if let Some(account) = inner.by_id.remove(&principal) {
             inner.by_alias.remove(&account.alias.skeleton());
         }
+    }
+
+    /// A moment, for [`is_proven`](Self::is_proven): taken before it is looked at what somebody proves themselves by.
+    pub(super) fn moment(&self) -> u64 {
+        self.inner.lock().revocations
+    }
+
+    /// What an account has been known by is good for nothing from here on. Returns the moment behind that.
+    pub(super) fn revoke(&self, principal: PrincipalId) -> u64 {
+        let mut inner = self.inner.lock();
+        inner.revocations += 1;
+        let moment = inner.revocations;
+        inner.revoked.insert(principal, moment);
+        moment
+    }
+
+    /// Whether there is this account, and what proved somebody to be it at that moment would do so still.
+    pub(super) fn is_proven(&self, principal: PrincipalId, moment: u64) -> bool {
+        let inner = self.inner.lock();
+        inner.by_id.get(&principal).is_some_and(|account| !account.deleted)
+            && inner.revoked.get(&principal).is_none_or(|revoked| *revoked <= moment)
     }
 
     /// Begin to rename somebody; false if somebody is at it.

@@ -14,12 +14,12 @@ use super::toll;
 use crate::auth::password;
 use crate::id::{PrincipalId, RoomName};
 use crate::limit::What;
-use crate::protocol::Code;
 use crate::protocol::message::{
     AuditEntry, AuditPage, Away, Block, ChangeAlias, ChangePassword, DeleteAccount, Direct, Done, EndSession,
     ListAudit, ListOwnEvents, ListRooms, ListSessions, Notice, Profile, RoomEntry, RoomKind, RoomsPage, SessionEntry,
     SessionsPage, Whois, Whom,
 };
+use crate::protocol::{Code, PrincipalKind};
 use crate::room::Author;
 use crate::store::Change;
 
@@ -122,7 +122,7 @@ async fn change_password(shared: &Arc<Shared>, conn: &Conn, who: &Author, ask: C
     let hash = shared.login.hash(conn.address.map(|a| a.ip()), ask.new.0).await;
     let hash = hash.map_err(|_| Refusal::later(Code::BUSY, "too many people log in at the moment; try again"))?;
     let mine = conn.identity().map(|identity| identity.session.id);
-    if login::new_password(shared, who.principal, hash, None, mine).await { Ok(()) } else { Err(store_failed()) }
+    login::new_password(shared, who.principal, hash, None, mine).await.map(drop).ok_or_else(store_failed)
 }
 
 async fn delete_account(shared: &Arc<Shared>, conn: &Conn, who: &Author, ask: DeleteAccount) -> Result<(), Refusal> {
@@ -247,6 +247,9 @@ fn direct(shared: &Arc<Shared>, conn: &Arc<Conn>, ask: Direct) -> Result<(), Ref
     let who = &session.author();
     if other.principal == who.principal {
         return Err(Refusal::new(Code::BAD_REQUEST, "that is you"));
+    }
+    if who.kind == PrincipalKind::Account && shared.people.account(who.principal).is_none() {
+        return Err(Refusal::new(Code::NO_SUCH_PERSON, "your account was deleted"));
     }
     if shared.people.are_apart(who.principal, other.principal) {
         return Err(Refusal::new(Code::BLOCKED, words(Code::BLOCKED)));

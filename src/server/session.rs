@@ -20,6 +20,8 @@ pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) principal: PrincipalId,
     pub(super) kind: PrincipalKind,
+    /// When it was looked at what its account was proved by; see [`People::moment`](super::people::People::moment).
+    pub(super) proven: u64,
     /// The person as others see them; another one once their alias is another.
     author: RwLock<Arc<Author>>,
     /// The rooms that it is in. Locked under a room's lock, never around it.
@@ -73,8 +75,8 @@ pub(super) fn hash(token: &[u8]) -> TokenHash {
 }
 
 impl Session {
-    pub(super) fn new(author: Arc<Author>) -> Self {
-        Self::restored(SessionId::random(), author, Vec::new())
+    pub(super) fn new(author: Arc<Author>, proven: u64) -> Self {
+        Self { proven, ..Self::restored(SessionId::random(), author, Vec::new()) }
     }
 
     pub(super) fn restored(id: SessionId, author: Arc<Author>, tokens: Vec<TokenHash>) -> Self {
@@ -83,6 +85,7 @@ impl Session {
             id,
             principal: author.principal,
             kind: author.kind,
+            proven: 0,
             author: RwLock::new(author),
             rooms: Mutex::default(),
             moving: Mutex::default(),

@@ -265,6 +265,75 @@ fn somebody_banned_from_the_server_is_out_and_stays_out() {
     assert_eq!(attempt(server.addr, &guest("bob")).unwrap_err().code, Code::BANNED);
 }
 
+/// Authenticated, and not attached.
+fn halfway(server: &TestServer, auth: &Auth) -> Wire {
+    let mut wire = Wire::connect(server.addr);
+    wire.hello();
+    wire.send(auth);
+    wire.expect::<Authenticated>();
+    wire
+}
+
+/// The code with which it ends for somebody who attaches now, or has been told already.
+fn end_of(mut wire: Wire) -> Code {
+    // It may be closed by now.
+    let _ = std::io::Write::write_all(
+        &mut wire.stream,
+        &chatnet::protocol::to_frame(&Attach { token: None, cursors: vec![], more: false }),
+    );
+    let got = wire.next().expect("the server says why");
+    if got.is(Kind::Bye) { got.read::<Bye>().code } else { got.read::<ErrorReply>().code }
+}
+
+#[test]
+fn whoever_has_logged_in_and_not_begun_yet_does_not_outlast_a_new_password() {
+    let server = open();
+    let mut ada = register(server.addr, "ada");
+    let (thief, other) = (auth("password", "ada", PASSWORD, None), register(server.addr, "bob"));
+    let (early, reset) = (halfway(&server, &thief), halfway(&server, &thief));
+    ada.send(&ChangePassword { request: 6, old: PASSWORD.into(), new: "battery staple".into() });
+    assert_eq!(answer(&mut ada, 6), Ok(()));
+    assert_eq!(end_of(early), Code::SESSION_REVOKED);
+    let (between, bob) = (
+        halfway(&server, &auth("password", "ada", "battery staple", None)),
+        halfway(&server, &auth("password", "bob", PASSWORD, None)),
+    );
+    let code = block_on(server.handle.reset_code(&alias("ada"))).unwrap();
+    attempt(server.addr, &auth("reset", "ada", PASSWORD, Some(&code))).expect("who resets it, is in by the new one");
+    assert_eq!((end_of(between), end_of(reset)), (Code::SESSION_REVOKED, Code::SESSION_REVOKED));
+    // Nobody else's.
+    let mut bob = bob;
+    bob.send(&Attach { token: None, cursors: vec![], more: false });
+    bob.expect::<Attached>();
+    drop(other);
+}
+
+#[test]
+fn whoever_has_logged_in_and_not_begun_yet_is_gone_with_the_account() {
+    let server = open();
+    let mut ada = register(server.addr, "ada");
+    let (mut bob, _) = Wire::member(server.addr, "bob", "den");
+    let halfway = halfway(&server, &auth("password", "ada", PASSWORD, None));
+    ada.send(&DeleteAccount { request: 6, password: PASSWORD.into() });
+    assert_eq!(ada.skip_to::<Bye>().code, Code::SESSION_REVOKED);
+    assert_eq!(end_of(halfway), Code::SESSION_REVOKED);
+    bob.round_trip();
+}
+
+#[test]
+fn whoever_has_been_let_in_and_not_begun_yet_is_out_by_a_ban() {
+    let server = TestServer::with(|b| b.registration(Registration::Open).grace(Duration::from_secs(60)));
+    drop(register(server.addr, "ada"));
+    let ada = halfway(&server, &auth("password", "ada", PASSWORD, None));
+    let spam = halfway(&server, &guest("spammer"));
+    let bob = halfway(&server, &guest("bob"));
+    block_on(server.handle.ban("ada", "", None)).unwrap();
+    block_on(server.handle.ban("spam*", "", None)).unwrap();
+    assert_eq!((end_of(ada), end_of(spam)), (Code::BANNED, Code::BANNED));
+    block_on(server.handle.ban("127.0.0.0/8", "", None)).unwrap();
+    assert_eq!(end_of(bob), Code::BANNED, "by its address");
+}
+
 /// Asks back once: a password in two halves.
 #[derive(Debug)]
 struct Halves;
