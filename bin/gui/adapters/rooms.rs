@@ -87,7 +87,8 @@ pub(super) fn show(app: &App, state: &State) {
         name: display_line(&room.name).as_ref().into(),
         topic: display_line(&room.topic).as_ref().into(),
         members: i32::try_from(room.members).unwrap_or(i32::MAX),
-        kind: model::kind(room.kind).into(),
+        // Most are public: only what is otherwise is said.
+        kind: if room.kind == RoomKind::Public { "".into() } else { model::kind(room.kind).into() },
         joined: state.rooms.list.iter().any(|joined| joined.name == room.name && !joined.gone),
     };
     sync(&app.models.listed, new.listed.iter().map(listed).collect());
