@@ -141,3 +141,55 @@ impl Shared {
         let _ = to.shutdown(Shutdown::Both);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that sends back what it gets.
+    fn echo() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                std::thread::spawn(move || {
+                    let mut from = stream.try_clone().unwrap();
+                    let _ = std::io::copy(&mut from, &mut stream);
+                });
+            }
+        });
+        addr
+    }
+
+    fn connect(proxy: &Proxy) -> TcpStream {
+        let mut stream = TcpStream::connect(proxy.addr()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut back = [0];
+        stream.write_all(b"x").unwrap();
+        stream.read_exact(&mut back).unwrap();
+        stream
+    }
+
+    #[test]
+    fn a_cut_ends_every_connection_at_once_and_none_that_comes_later() {
+        let proxy = Proxy::start(echo(), 1, u64::MAX / 8).unwrap();
+        let mut before: Vec<_> = (0..3).map(|_| connect(&proxy)).collect();
+        proxy.cut();
+        for stream in &mut before {
+            // An end or a reset; a connection that lived on would have it wait.
+            let read = stream.read(&mut [0; 8]);
+            assert!(!matches!(&read, Err(e) if e.kind() == std::io::ErrorKind::WouldBlock), "{read:?}");
+            assert_eq!(read.unwrap_or(0), 0);
+        }
+        assert_eq!(proxy.cuts(), 3);
+        let mut later = connect(&proxy);
+        later.write_all(b"y").unwrap();
+        let mut back = [0];
+        later.read_exact(&mut back).unwrap();
+        assert_eq!((&back, proxy.cuts()), (b"y", 3));
+        drop(later);
+        proxy.cut();
+        proxy.cut();
+        assert!(proxy.cuts() <= 4, "nothing is cut twice");
+    }
+}

@@ -417,3 +417,25 @@ fn whoever_takes_any_name_gets_the_one_that_is_proposed() {
         assert_eq!(other.alias().as_str(), "ada2");
     });
 }
+
+#[test]
+fn a_client_is_who_others_see_as_the_author_of_what_it_says() {
+    block_on(async {
+        let server = TestServer::with(|builder| builder.registration(chatnet::Registration::Open));
+        let (bob, mut of_bob) = Client::builder().alias("bob").connect(server.addr).await.unwrap();
+        let (ada, _events) = Client::builder().alias("ada").connect(server.addr).await.unwrap();
+        drop(ada.room().unwrap().send("hello").await.unwrap());
+        let author = |event| if let Event::Message(message) = event { Some(message.from.principal) } else { None };
+        assert_eq!(until(&mut of_bob, author).await, ada.principal());
+        assert!(ada.principal() != bob.principal());
+        // A guest is somebody else the next time; an account is itself, on every device.
+        let before = ada.principal();
+        ada.close().await;
+        let (again, _events) = Client::builder().alias("ada").connect(server.addr).await.unwrap();
+        assert!(again.principal() != before);
+        let (desk, _on_desk) =
+            Client::builder().register("eve", "correct horse", None).connect(server.addr).await.unwrap();
+        let (phone, _on_phone) = Client::builder().account("eve", "correct horse").connect(server.addr).await.unwrap();
+        assert_eq!(desk.principal(), phone.principal());
+    });
+}

@@ -100,15 +100,17 @@ fn a_client_knows_who_it_is_in_a_room_and_how_that_is_as_both_change() {
 
 #[test]
 fn what_changed_while_a_client_was_away_is_known_when_it_is_back() {
-    let server = TestServer::with(|builder| builder.max_replay(2));
+    let server = TestServer::with(|builder| builder.max_replay(2).grace(Duration::from_secs(60)));
     let proxy = Proxy::start(server.addr, 1, u64::MAX / 8).unwrap();
     block_on(async {
         let (ada, _of_ada) = Client::builder().alias("ada").room("den").connect(server.addr).await.unwrap();
         let den = ada.room().unwrap();
-        let rules = Reconnect::default().first_delay(Duration::from_millis(300)).max_delay(Duration::from_millis(300));
+        let rules = Reconnect::default().first_delay(Duration::from_secs(60)).max_delay(Duration::from_secs(60));
         let builder = Client::builder().alias("bob").room("den").reconnect(rules);
         let (bob, mut of_bob) = builder.connect(proxy.addr()).await.unwrap();
         let his = bob.room().unwrap();
+        // Nobody answers there: the way to the server is gone.
+        proxy.retarget(std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
         proxy.cut();
         next(&mut of_bob, |event| matches!(event, Event::Reconnecting { .. }).then_some(())).await;
         den.set_rank("bob", Rank::Moderator).await.unwrap();
@@ -116,6 +118,8 @@ fn what_changed_while_a_client_was_away_is_known_when_it_is_back() {
         for n in 0..5 {
             den.send(format!("text {n}")).await.unwrap().await.unwrap();
         }
+        proxy.retarget(server.addr);
+        bob.network_changed();
         next(&mut of_bob, |event| matches!(event, Event::Resumed { .. }).then_some(())).await;
         assert_eq!((his.rank(), his.topic().as_deref()), (Some(Rank::Moderator), Some("tea")));
     });

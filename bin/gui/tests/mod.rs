@@ -5,6 +5,7 @@ mod anchor;
 mod hostile;
 mod story;
 mod trouble;
+mod trust;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;

@@ -97,6 +97,11 @@ fn rooms_are_made_joined_switched_and_left() {
         desk.app.window().global::<ui::Members>().get_rows().iter().map(|row| row.alias.to_string()).collect()
     };
     desk.until("the people", |desk| people(desk) == ["ada", "bob"]);
+    let roles = |desk: &Desk| -> Vec<ui::Role> {
+        desk.app.window().global::<ui::Members>().get_rows().iter().map(|row| row.role).collect()
+    };
+    desk.until("the owner", |desk| roles(desk) == [ui::Role::Owner, ui::Role::Member]);
+    assert!(desk.app.window().global::<ui::Members>().get_may_moderate());
     desk.say("/leave");
     desk.until("the lobby", |desk| desk.title() == lobby && desk.room("den").is_none());
 }
