@@ -5,19 +5,22 @@ use std::sync::Arc;
 
 use futures::channel::oneshot;
 
+use super::attach;
 use super::committer::{Act, Decided, NotDone, Submission, Together};
-use super::conn::Conn;
+use super::conn::{Close, Conn};
+use super::deed;
 use super::guard;
 use super::house::Who;
+use super::login;
 use super::membership::Refusal;
-use super::moderation::{body, words};
+use super::moderation::{body, find, words};
 use super::people;
 use super::rooms::{Room, State};
 use super::shared::{Clock, Shared};
 use super::toll;
 use crate::handler::Admission;
 use crate::id::{Alias, PrincipalId, RoomId};
-use crate::protocol::message::{ChangeAlias, EventKind, Renamed, RoomChange};
+use crate::protocol::message::{ChangeAlias, EventKind, Renamed, RoomChange, Whom};
 use crate::protocol::{Code, PrincipalKind};
 use crate::room::permission::{Ticket, may};
 use crate::room::{Action, Author, Role};
@@ -33,6 +36,25 @@ pub(super) enum NotRenamed {
     /// They are not there any more.
     Gone,
     Store(StoreError),
+}
+
+/// While it is there, nobody else renames or deletes this person.
+pub(super) struct Renaming {
+    shared: Arc<Shared>,
+    principal: PrincipalId,
+}
+
+impl Renaming {
+    pub(super) fn begin(shared: &Arc<Shared>, principal: PrincipalId) -> Option<Self> {
+        let begun = shared.people.begin_renaming(principal);
+        begun.then(|| Self { shared: Arc::clone(shared), principal })
+    }
+}
+
+impl Drop for Renaming {
+    fn drop(&mut self) {
+        self.shared.people.end_renaming(self.principal);
+    }
 }
 
 /// Answer a `ChangeAlias`.
@@ -123,24 +145,23 @@ pub(super) async fn rename(
     asked: Option<(crate::id::SessionId, u32)>,
 ) -> Result<(), NotRenamed> {
     let (done, renamed) = oneshot::channel();
-    let (shared_, who, alias) = (Arc::clone(shared), Arc::clone(who), alias.clone());
+    let (shared_, principal, alias) = (Arc::clone(shared), who.principal, alias.clone());
     // On a task of its own: an asker who hangs up leaves nothing half done.
     shared.engine.spawn(async move {
-        let _ = done.send(carry_out(&shared_, who, alias, asked).await);
+        let _ = done.send(carry_out(&shared_, principal, alias, asked).await);
     });
     renamed.await.unwrap_or(Err(NotRenamed::Gone))
 }
 
 async fn carry_out(
     shared: &Arc<Shared>,
-    who: Arc<Author>,
+    principal: PrincipalId,
     alias: Alias,
     asked: Option<(crate::id::SessionId, u32)>,
 ) -> Result<(), NotRenamed> {
-    let principal = who.principal;
-    if !shared.people.begin_renaming(principal) {
-        return Err(NotRenamed::Busy);
-    }
+    let renaming = Renaming::begin(shared, principal).ok_or(NotRenamed::Busy)?;
+    // As they are called now: another device may have changed it since this one asked.
+    let who = find(shared, &Whom::Id(principal)).ok_or(NotRenamed::Gone)?;
     let claimed = claim(shared, &who, &alias);
     let result = match claimed {
         Ok(account) => {
@@ -152,7 +173,7 @@ async fn carry_out(
         }
         Err(e) => Err(e),
     };
-    shared.people.end_renaming(principal);
+    drop(renaming);
     result?;
     tracing::info!(%principal, from = %who.alias, to = %alias, "called otherwise");
     for session in shared.sessions.of(principal) {
@@ -167,7 +188,21 @@ async fn carry_out(
     }
     // A password that was changed meanwhile was kept with the old alias, or this alias with the old password.
     shared.people.change(principal, |_| ()).into_iter().for_each(|change| shared.keep(change));
+    hold_bans(shared, principal).await;
     Ok(())
+}
+
+/// A ban that came between the question whether they may be called so and this, has not met them: it does now.
+async fn hold_bans(shared: &Arc<Shared>, principal: PrincipalId) {
+    for session in shared.sessions.of(principal) {
+        let address = session.conn().and_then(|conn| conn.address).map(|address| address.ip());
+        if let Some(ban) = shared.people.ban_of(&session.author(), address, Clock::timestamp()) {
+            login::revoke(shared, &session, Close::bye(Code::BANNED, attach::banned(&ban))).await;
+        }
+    }
+    for room in rooms(shared, principal).values().filter(|room| room.pair.is_none()) {
+        deed::put_out_banned(shared, room, "who is called so is banned from this room");
+    }
 }
 
 /// Take the new alias, so that nobody else can; the old one is still theirs, too.
@@ -234,7 +269,7 @@ async fn submit(
 fn settle(shared: &Shared, who: &Author, alias: &Alias) {
     let author = Arc::new(Author { alias: alias.clone(), ..who.clone() });
     if who.kind == PrincipalKind::Account {
-        shared.people.renamed(who.principal, &who.alias, alias);
+        shared.people.renamed(who.principal, alias);
     }
     for session in shared.sessions.of(who.principal) {
         shared.sessions.renamed(&session, &author);

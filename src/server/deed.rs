@@ -332,7 +332,7 @@ fn out(how: &str, reason: &str) -> String {
 }
 
 /// Put out whoever is in a room and is banned by now.
-fn put_out_banned(shared: &Arc<Shared>, room: &Arc<Room>, text: &str) {
+pub(super) fn put_out_banned(shared: &Arc<Shared>, room: &Arc<Room>, text: &str) {
     let now = Clock::timestamp();
     let banned: Vec<PrincipalId> = {
         let state = room.lock();

@@ -77,9 +77,8 @@ impl ServerHandle {
     pub async fn delete_account(&self, alias: &Alias) -> Result<(), HandleError> {
         let shared = self.running()?;
         let account = shared.people.named(alias.as_str()).ok_or(HandleError::NoSuchPerson)?;
-        if !requests::delete(shared, account.principal).await {
-            return Err(HandleError::Store("the account could not be deleted; try again".into()));
-        }
+        let deleted = requests::delete(shared, account.principal).await;
+        deleted.map_err(|refusal| HandleError::Store(refusal.text))?;
         keep(shared, "delete", alias.as_str(), "", Vec::new()).await
     }
 

@@ -313,7 +313,10 @@ pub(super) async fn new_password(
         return None;
     }
     // Kept once more as it is now: it may have been renamed meanwhile.
-    let change = shared.people.change(principal, |known| known.password = account.password);
+    let change = shared.people.change(principal, |known| {
+        // … or deleted.
+        known.password = account.password.filter(|_| !known.deleted);
+    });
     change.into_iter().for_each(|change| shared.keep(change));
     Some(revoke_all(shared, principal, but, "the account's password was changed; log in again").await)
 }

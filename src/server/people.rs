@@ -107,7 +107,7 @@ impl People {
     pub(super) fn forget(&self, principal: PrincipalId) {
         let mut inner = self.inner.lock();
         if let Some(account) = inner.by_id.remove(&principal) {
-            inner.by_alias.remove(&account.alias.skeleton());
+            inner.free(principal, &account.alias.skeleton());
         }
     }
 
@@ -132,7 +132,7 @@ impl People {
             && inner.revoked.get(&principal).is_none_or(|revoked| *revoked <= moment)
     }
 
-    /// Begin to rename somebody; false if somebody is at it.
+    /// Begin to rename somebody, or to delete them; false if somebody is at it. Only by [`Renaming`](super::alias::Renaming).
     pub(super) fn begin_renaming(&self, principal: PrincipalId) -> bool {
         self.inner.lock().renaming.insert(principal)
     }
@@ -151,17 +151,17 @@ impl People {
         let mut inner = self.inner.lock();
         let skeleton = alias.skeleton();
         if inner.by_id.get(&principal).is_none_or(|account| account.alias.skeleton() != skeleton) {
-            inner.by_alias.remove(&skeleton);
+            inner.free(principal, &skeleton);
         }
     }
 
     /// An account has the alias that was kept for it; the one before is free.
-    pub(super) fn renamed(&self, principal: PrincipalId, before: &Alias, alias: &Alias) {
+    pub(super) fn renamed(&self, principal: PrincipalId, alias: &Alias) {
         let mut inner = self.inner.lock();
         let Some(account) = inner.by_id.get_mut(&principal) else { return };
-        account.alias = alias.clone();
-        if before.skeleton() != alias.skeleton() {
-            inner.by_alias.remove(&before.skeleton());
+        let before = std::mem::replace(&mut account.alias, alias.clone()).skeleton();
+        if before != alias.skeleton() {
+            inner.free(principal, &before);
         }
     }
 
@@ -286,6 +286,15 @@ impl People {
         let mut rest = all.into_iter().filter(|a| after.as_ref().is_none_or(|after| a.alias.folded() > *after));
         let page: Vec<_> = rest.by_ref().take(limit).cloned().collect();
         (page, rest.next().is_some())
+    }
+}
+
+impl Inner {
+    /// An alias of this skeleton is free again, if it was this account's.
+    fn free(&mut self, principal: PrincipalId, skeleton: &str) {
+        if self.by_alias.get(skeleton) == Some(&principal) {
+            self.by_alias.remove(skeleton);
+        }
     }
 }
 

@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use futures::channel::oneshot;
+
+use super::alias::Renaming;
+use super::committer::{Submission, Together};
 use super::conn::{Close, Conn};
 use super::house;
 use super::login;
@@ -21,7 +25,7 @@ use crate::protocol::message::{
 };
 use crate::protocol::{Code, PrincipalKind};
 use crate::room::Author;
-use crate::store::Change;
+use crate::store::{AccountRecord, Change};
 
 /// Entries of a list on one page, at most: it has to fit into a frame that any client takes.
 const MAX_PAGE: u32 = 50;
@@ -127,33 +131,49 @@ async fn change_password(shared: &Arc<Shared>, conn: &Conn, who: &Author, ask: C
 
 async fn delete_account(shared: &Arc<Shared>, conn: &Conn, who: &Author, ask: DeleteAccount) -> Result<(), Refusal> {
     prove(shared, conn, who, ask.password.0).await?;
-    if delete(shared, who.principal).await { Ok(()) } else { Err(store_failed()) }
+    delete(shared, who.principal).await
 }
 
 /// Delete an account: it leaves its rooms, its sessions end, its alias stays reserved.
-pub(super) async fn delete(shared: &Arc<Shared>, principal: PrincipalId) -> bool {
-    let Some(mut account) = shared.people.account(principal) else { return false };
-    (account.deleted, account.password, account.admin) = (true, None, false);
+pub(super) async fn delete(shared: &Arc<Shared>, principal: PrincipalId) -> Result<(), Refusal> {
+    let renaming = Renaming::begin(shared, principal)
+        .ok_or_else(|| Refusal::later(Code::BUSY, "the account's alias is being changed; try again"))?;
+    let account = shared.people.account(principal);
+    let mut account = account.ok_or_else(|| Refusal::new(Code::NO_SUCH_PERSON, "there is no such account"))?;
+    let strike = |account: &mut AccountRecord| {
+        (account.deleted, account.password, account.admin) = (true, None, false);
+    };
+    strike(&mut account);
     // Also where it is no member: a rank, a mute or an invitation outlives that, but not the account.
     let stands = |room: &Arc<Room>| room.lock().house.standings.contains_key(&principal);
     let rooms: Vec<Arc<Room>> = shared.rooms.all().into_iter().filter(stands).collect();
-    let mut changes = vec![Change::PutAccount(account.clone())];
+    let mut changes = vec![Change::PutAccount(account)];
     changes.extend(rooms.iter().map(|room| Change::DropStanding { room: room.id, principal }));
     let blocked = shared.people.blocked_by(principal);
     changes.extend(blocked.iter().map(|blocked| Change::DropBlock { principal, blocked: *blocked }));
-    if shared.keep_surely(changes).await.is_err() {
-        return false;
+    // At once when it is kept: what is decided behind that, meets an account that is deleted.
+    let then = Box::new(move |shared: &Arc<Shared>| {
+        // As it is now: it was changed meanwhile, perhaps.
+        shared.people.change(principal, strike).into_iter().for_each(|change| shared.keep(change));
+    });
+    let (done, kept) = oneshot::channel();
+    shared.commits.submit(Submission::Together(Together { changes, acts: Vec::new(), then, done }));
+    if !matches!(kept.await, Ok(Ok(()))) {
+        return Err(store_failed());
     }
-    shared.people.put(account);
+    drop(renaming);
+    let later = |room: &Arc<Room>| stands(room) && !rooms.iter().any(|known| known.id == room.id);
+    let later: Vec<Arc<Room>> = shared.rooms.all().into_iter().filter(later).collect();
+    later.iter().for_each(|room| shared.keep(Change::DropStanding { room: room.id, principal }));
     blocked.into_iter().for_each(|blocked| drop(shared.people.block(principal, blocked, false)));
-    for room in rooms {
+    for room in rooms.into_iter().chain(later) {
         room.lock().house.standings.remove(&principal);
         shared.people.left(principal, room.id);
         membership::put_out(shared, &room, principal, Code::GOODBYE, "your account was deleted", None);
     }
     login::revoke_all(shared, principal, None, "the account was deleted").await;
     shared.rooms.end_empty(|change| shared.keep(change));
-    true
+    Ok(())
 }
 
 async fn end_session(shared: &Arc<Shared>, who: &Author, ask: EndSession) -> Result<(), Refusal> {

@@ -195,6 +195,86 @@ fn the_application_may_refuse_an_alias() {
     assert_eq!(*asked.0.lock().unwrap(), ["ada bad", "ada good"]);
 }
 
+/// Lets everybody be called as they like, but those who want to be called `slow…` only once they are let go.
+#[derive(Debug, Clone)]
+struct Slow {
+    asked: async_std::channel::Sender<()>,
+    go: async_std::channel::Receiver<()>,
+}
+
+impl Handler for Slow {
+    fn interests(&self) -> Interests {
+        Interests::none().rename()
+    }
+
+    async fn rename(&self, _: Peer<'_>, alias: &Alias) -> Admission {
+        if alias.as_str().starts_with("slow") {
+            self.asked.send(()).await.unwrap();
+            self.go.recv().await.unwrap();
+        }
+        Admission::Allow
+    }
+}
+
+/// A server whose application takes its time; it says when it is asked, and answers when it is told to.
+fn slow() -> (TestServer, async_std::channel::Receiver<()>, async_std::channel::Sender<()>) {
+    let ((asked, is_asked), (let_go, go)) = (async_std::channel::unbounded(), async_std::channel::unbounded());
+    let handler = Slow { asked, go };
+    (TestServer::with(|builder| builder.registration(Registration::Open).handler(handler)), is_asked, let_go)
+}
+
+#[test]
+fn two_devices_that_rename_one_account_at_once_leave_no_alias_behind_and_take_none_away() {
+    let (server, is_asked, let_go) = slow();
+    let (mut phone, mut desk) = (register(server.addr, "ada"), login(server.addr, "ada"));
+    phone.send(&ChangeAlias { request: 77, alias: "slow ada".into() });
+    block_on(is_asked.recv()).unwrap();
+    assert_eq!(rename(&mut desk, "quick ada"), Ok("quick ada".into()));
+    // Which is free by now.
+    drop(register(server.addr, "ada"));
+    block_on(let_go.send(())).unwrap();
+    while phone.skip_to::<Renamed>().request != 77 {}
+    drop(login(server.addr, "slow ada"));
+    drop(login(server.addr, "ada"));
+    assert_eq!(attempt(server.addr, &guest("ada")).unwrap_err().code, Code::ALIAS_IN_USE, "it is another one's");
+    drop(Wire::guest(server.addr, "quick ada"));
+}
+
+#[test]
+fn a_ban_that_comes_while_the_application_thinks_about_an_alias_holds_for_it() {
+    let (server, is_asked, let_go) = slow();
+    let mut ada = register(server.addr, "ada");
+    let room = join(&mut ada, "den").unwrap().room;
+    change(&mut ada, EventKind::MEMBERSHIP);
+    let (mut bob, _) = Wire::member(server.addr, "bob", "den");
+    bob.send(&ChangeAlias { request: 77, alias: "slow bob".into() });
+    block_on(is_asked.recv()).unwrap();
+    assert_eq!(moderate(&mut ada, on(room, EventKind::BAN, "slow*")), Ok(()));
+    block_on(let_go.send(())).unwrap();
+    let left: Left = bob.skip_to();
+    assert_eq!((left.room, left.code), (room, Code::ROOM_BANNED));
+    let mut carl = Wire::guest(server.addr, "carl");
+    carl.send(&ChangeAlias { request: 77, alias: "slow carl".into() });
+    block_on(is_asked.recv()).unwrap();
+    block_on(server.handle.ban("slow c*", "", None)).unwrap();
+    block_on(let_go.send(())).unwrap();
+    assert_eq!(carl.skip_to::<Bye>().code, Code::BANNED);
+}
+
+#[test]
+fn an_account_that_is_deleted_while_it_is_renamed_is_gone_and_nothing_is_left_of_the_new_alias() {
+    let (server, is_asked, let_go) = slow();
+    let (mut phone, mut desk) = (register(server.addr, "ada"), login(server.addr, "ada"));
+    phone.send(&ChangeAlias { request: 77, alias: "slow ada".into() });
+    block_on(is_asked.recv()).unwrap();
+    desk.send(&DeleteAccount { request: 6, password: PASSWORD.into() });
+    assert_eq!(desk.skip_to::<Bye>().code, Code::SESSION_REVOKED);
+    block_on(let_go.send(())).unwrap();
+    phone.rest();
+    assert_eq!(attempt(server.addr, &guest("ada")).unwrap_err().code, Code::ALIAS_IN_USE);
+    drop(register(server.addr, "slow ada"));
+}
+
 #[test]
 fn two_who_want_the_same_alias_at_once_do_not_both_get_it() {
     let server = TestServer::with(|builder| builder.limits(Limits::NONE));
