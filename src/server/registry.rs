@@ -218,6 +218,8 @@ impl Sessions {
         if inner.away.len() >= MAX_AWAY || !inner.sessions.contains_key(&session.id) {
             return false;
         }
+        // It may have been away already: a handshake that was to go on with it broke.
+        inner.stay(session.id);
         inner.away.insert((until, session.id));
         inner.until.insert(session.id, until);
         true
@@ -321,5 +323,23 @@ impl Inner {
                 return alias;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_is_lost_once_more_has_its_whole_time_again() {
+        let sessions = Sessions::new(1, 1);
+        let alias = Alias::parse("ada").unwrap();
+        let author = Author { principal: PrincipalId::random(), kind: PrincipalKind::Guest, alias };
+        let session = Arc::new(Session::new(Arc::new(author), 0));
+        sessions.begin(&session, None);
+        assert!(sessions.lose(&session, 10) && sessions.lose(&session, 20));
+        assert!(sessions.expired(15).is_empty(), "its first time is not its time any more");
+        assert_eq!(sessions.expired(20).len(), 1);
+        assert!(sessions.expired(u64::MAX).is_empty());
     }
 }
