@@ -18,7 +18,7 @@ use crate::id::{Alias, PrincipalId, SessionId};
 use crate::limit::Prefix;
 use crate::protocol::Code;
 use crate::protocol::message::{Challenge, Credentials};
-use crate::store::{AccountRecord, Change};
+use crate::store::{AccountRecord, Change, CodeRecord};
 
 /// After this time a client may try again that found too many waiting, in milliseconds.
 const BUSY_MS: u32 = 1_000;
@@ -159,9 +159,15 @@ struct Try {
 /// Under what name a throttle counts the guesses of a server's password, or of codes: no alias has a control character.
 const NOBODY: &str = "\0";
 
-/// A name as guesses are counted by it: long enough for any alias.
+/// The name of nobody whom the server knows, as guesses are counted by it. Not longer than that, whatever it is.
 fn short(name: &str) -> String {
     name.chars().take(64).collect::<String>().to_lowercase()
+}
+
+/// Under what name a throttle counts the guesses of this account's password, whatever it is called meanwhile. No alias has
+/// a control character.
+pub(super) fn guesses(principal: PrincipalId) -> String {
+    format!("\u{2}{principal}")
 }
 
 /// Refuse somebody whose guesses have to wait.
@@ -183,12 +189,12 @@ fn denied(reader: &mut Reader) -> Result<(), Close> {
 
 async fn with_password(reader: &mut Reader, attempt: Try) -> Result<(), Close> {
     let (shared, address) = (Arc::clone(&reader.shared), reader.conn.address.map(|a| a.ip()));
-    let name = short(&attempt.name);
+    let proven = shared.people.moment();
+    let account = shared.people.named(&attempt.name);
+    let name = account.as_ref().map_or_else(|| short(&attempt.name), |account| guesses(account.principal));
     if let Some(refused) = throttled(reader, &name) {
         return refused;
     }
-    let proven = shared.people.moment();
-    let account = shared.people.named(&name);
     let hash = account.as_ref().and_then(|account| account.password.clone());
     let Ok(right) = shared.login.verify(address, attempt.secret, hash).await else { return busy(reader) };
     shared.login.note(&name, address, right, shared.clock.now());
@@ -220,7 +226,7 @@ async fn register(reader: &mut Reader, attempt: Try) -> Result<(), Close> {
         (Registration::Open, None) => true,
         (Registration::Open, Some(hash)) => session::hash(code.as_bytes()) == *hash,
         (Registration::Invite, _) => {
-            used = shared.people.use_code(&code, now).filter(|code| code.reset.is_none());
+            used = shared.people.use_code(&code, now, |code| code.reset.is_none());
             used.is_some()
         }
         (Registration::Closed, _) => false,
@@ -281,16 +287,18 @@ async fn reset(reader: &mut Reader, attempt: Try) -> Result<(), Close> {
         return refused;
     }
     let Ok(hash) = shared.login.hash(address, attempt.secret).await else { return busy(reader) };
-    let code = shared.people.use_code(&attempt.code.unwrap_or_default(), Clock::timestamp());
-    let named = shared.people.named(&attempt.name).map(|account| account.principal);
-    let account = code.and_then(|code| code.reset).filter(|who| Some(*who) == named);
-    let (Some(code), Some(account)) = (code, account.and_then(|who| shared.people.account(who))) else {
-        code.into_iter().for_each(|code| shared.people.give_back(code));
+    let account = shared.people.named(&attempt.name);
+    let code = account.as_ref().and_then(|account| {
+        let its = |code: &CodeRecord| code.reset == Some(account.principal);
+        shared.people.use_code(&attempt.code.unwrap_or_default(), Clock::timestamp(), its)
+    });
+    let (Some(code), Some(account)) = (code, account) else {
         shared.login.note(NOBODY, address, false, shared.clock.now());
         return denied(reader);
     };
     let also = Some(Change::DropCode(code.hash));
     let Some(proven) = new_password(&shared, account.principal, hash, also, None).await else {
+        shared.people.give_back(code);
         return refuse_for(reader, Code::STORE_FAILED, "the server can't keep this now".into(), None, Some(BUSY_MS));
     };
     enter(reader, &account, proven).await

@@ -255,10 +255,17 @@ impl People {
         (code, Change::PutCode(record))
     }
 
-    /// Use a code up. It can be given back by [`give_back`](Self::give_back), if what it was for didn't happen.
-    pub(super) fn use_code(&self, code: &str, now: Timestamp) -> Option<CodeRecord> {
-        let record = self.inner.lock().codes.remove(&session::hash(code.trim().as_bytes()))?;
-        (record.until > now).then_some(record)
+    /// Use a code up, if it is for this. It can be given back by [`give_back`](Self::give_back), if what it was for didn't happen.
+    pub(super) fn use_code(
+        &self,
+        code: &str,
+        now: Timestamp,
+        fits: impl FnOnce(&CodeRecord) -> bool,
+    ) -> Option<CodeRecord> {
+        let mut inner = self.inner.lock();
+        let hash = session::hash(code.trim().as_bytes());
+        inner.codes.get(&hash).filter(|record| record.until > now && fits(record))?;
+        inner.codes.remove(&hash)
     }
 
     pub(super) fn give_back(&self, code: CodeRecord) {

@@ -107,7 +107,8 @@ async fn prove(shared: &Shared, conn: &Conn, who: &Author, secret: String) -> Re
     let Some(hash) = shared.people.account(who.principal).and_then(|account| account.password) else {
         return Err(Refusal::new(Code::BAD_REQUEST, "you have no password here"));
     };
-    let name = who.alias.folded();
+    // By who it is: another alias buys no more guesses.
+    let name = login::guesses(who.principal);
     if let Some(wait) = shared.login.wait(&name, address, shared.clock.now()) {
         let refusal = Refusal::new(Code::TOO_MANY_LOGINS, "too many passwords were wrong; try again later");
         return Err(Refusal { retry_after_ms: Some(wait), ..refusal });

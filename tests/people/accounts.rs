@@ -334,6 +334,45 @@ fn whoever_has_been_let_in_and_not_begun_yet_is_out_by_a_ban() {
     assert_eq!(end_of(bob), Code::BANNED, "by its address");
 }
 
+#[test]
+fn the_longest_alias_that_can_be_registered_can_be_logged_in_by() {
+    let server = open();
+    // 30 characters as people count them, 90 as computers do.
+    let long = "x\u{301}\u{302}".repeat(30);
+    drop(register(server.addr, &long));
+    drop(login(server.addr, &long));
+}
+
+#[test]
+fn a_code_that_is_used_for_something_else_is_not_used_up() {
+    let server = TestServer::with(|builder| builder.registration(Registration::Invite));
+    block_on(server.handle.create_account(&alias("ada"), PASSWORD)).unwrap();
+    let code = block_on(server.handle.reset_code(&alias("ada"))).unwrap();
+    let refused = attempt(server.addr, &auth("register", "bob", PASSWORD, Some(&code))).unwrap_err();
+    assert_eq!(refused.code, Code::REGISTRATION_CLOSED);
+    attempt(server.addr, &auth("reset", "ada", "battery staple", Some(&code))).unwrap();
+    let code = block_on(server.handle.invite_code()).unwrap();
+    let refused = attempt(server.addr, &auth("reset", "ada", PASSWORD, Some(&code))).unwrap_err();
+    assert_eq!(refused.code, Code::AUTH_FAILED);
+    attempt(server.addr, &auth("register", "bob", PASSWORD, Some(&code))).unwrap();
+}
+
+#[test]
+fn another_alias_buys_whoever_guesses_no_more_guesses() {
+    let server = open();
+    let mut ada = register(server.addr, "ada");
+    for request in 1..=6 {
+        ada.send(&ChangePassword { request, old: "incorrect horse".into(), new: "battery staple".into() });
+        assert_eq!(answer(&mut ada, request), Err(Code::AUTH_FAILED));
+    }
+    ada.send(&ChangeAlias { request: 8, alias: "eve".into() });
+    ada.skip_to::<Renamed>();
+    ada.send(&ChangePassword { request: 9, old: PASSWORD.into(), new: "battery staple".into() });
+    assert_eq!(answer(&mut ada, 9), Err(Code::TOO_MANY_LOGINS), "not even the right one");
+    let refused = attempt(server.addr, &auth("password", "eve", PASSWORD, None)).unwrap_err();
+    assert_eq!(refused.code, Code::TOO_MANY_LOGINS);
+}
+
 /// Asks back once: a password in two halves.
 #[derive(Debug)]
 struct Halves;
