@@ -105,6 +105,26 @@ impl Server {
 }
 
 #[test]
+fn whoever_has_lost_a_password_sets_a_new_one_with_a_code_and_is_told_how() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = serve(&dir.path().join("data"));
+    drop(server.account("ada", &["--register"]));
+    let (done, told) = server.admin(&["reset-code", "ada"]);
+    assert!(done && told.contains("\nchatnet --account ada --reset\n"), "{told}");
+    let code = told.lines().next().unwrap();
+    let args = ["--plaintext", "--json", "--port", &server.port, "--account", "ada", "--reset"];
+    let mut ada = start(env!("CARGO_BIN_EXE_chatnet"), &args);
+    ada.say("battery staple");
+    ada.say(code);
+    assert_eq!(ada.event("connected")["alias"], "ada");
+    let mut again = start(env!("CARGO_BIN_EXE_chatnet"), &args[..6]);
+    again.say("battery staple");
+    assert_eq!(again.event("connected")["alias"], "ada");
+    drop((ada, again));
+    server.stop();
+}
+
+#[test]
 fn people_and_rooms_are_as_they_were_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let server = serve(&dir.path().join("data"));

@@ -48,6 +48,11 @@ pub(crate) struct Args {
     #[structopt(long, requires = "register")]
     pub(crate) code: bool,
 
+    /// Give --account, whose password is lost, a new one, with a code of whoever runs the server; both are asked for, or are
+    /// stdin's first two lines: the new password, the code
+    #[structopt(long, requires = "account", conflicts_with = "register")]
+    pub(crate) reset: bool,
+
     /// Ask for the server's password, for guests; without a terminal, it is stdin's first line
     #[structopt(long, conflicts_with = "account")]
     pub(crate) server_password: bool,

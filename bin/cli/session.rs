@@ -44,6 +44,11 @@ pub(crate) enum Who {
         password: String,
         code: Option<String>,
     },
+    LostPassword {
+        alias: String,
+        password: String,
+        code: String,
+    },
 }
 
 /// Who the arguments say, with passwords from a prompt or from stdin.
@@ -55,7 +60,11 @@ pub(crate) fn who(args: &Args) -> std::io::Result<Who> {
             Ok(Who::Guest)
         };
     };
-    let password = secret::read(&format!("password of {alias}"))?;
+    let new = if args.reset { "new " } else { "" };
+    let password = secret::read(&format!("{new}password of {alias}"))?;
+    if args.reset {
+        return Ok(Who::LostPassword { alias, password, code: secret::read("code")? });
+    }
     if !args.register {
         return Ok(Who::Account(alias, password));
     }
@@ -78,6 +87,7 @@ fn builder(args: &Args, who: &Who) -> ClientBuilder {
         Who::GuestWithPassword(password) => builder.server_password(password),
         Who::Account(alias, password) => builder.account(alias, password),
         Who::NewAccount { alias, password, code } => builder.register(alias, password, code.as_deref()),
+        Who::LostPassword { alias, password, code } => builder.reset_password(alias, password, code),
     };
     match &args.room {
         Some(room) => builder.room(room),

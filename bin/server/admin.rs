@@ -251,7 +251,17 @@ pub(crate) fn command(given: Option<&Path>, admin: &Admin) -> Result<bool, Box<d
         let cells: Vec<_> = line.split('\t').map(display_line).collect();
         writeln!(out, "{}", cells.join("\t"))?;
     }
+    // Not on stdout: that is the code, for whatever takes it from there.
+    if let Admin::ResetCode { alias } = admin {
+        eprintln!("good for a week, once; its owner runs, with --host and --port as usual:");
+        eprintln!("chatnet --account {} --reset", display_line(&quoted(alias)));
+    }
     Ok(true)
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    if word.chars().all(char::is_alphanumeric) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 fn words(admin: &Admin) -> io::Result<Vec<String>> {
