@@ -402,10 +402,9 @@ pub(super) async fn end(shared: &Arc<Shared>, session: &Arc<Session>, close: &Cl
     };
     for member in &rooms {
         membership::take_out(shared, member, Why::Ended);
-        if member.room.pair.is_some() && session.kind == PrincipalKind::Guest {
-            // Nobody can come back as this guest: its directs are over.
-            membership::close(shared, &member.room, "the guest whose direct this was is gone");
-        }
+    }
+    if session.kind == PrincipalKind::Guest {
+        forget(shared, session, &rooms);
     }
     if session.kind == PrincipalKind::Account {
         let seen = Clock::timestamp();
@@ -443,6 +442,20 @@ pub(super) async fn end(shared: &Arc<Shared>, session: &Arc<Session>, close: &Cl
         let _ =
             guard::call("disconnect", session.id, limit, async { handler.disconnect(peer, close.code).await }).await;
     }
+}
+
+/// Nobody can come back as this guest: its directs are over.
+fn forget(shared: &Arc<Shared>, session: &Session, rooms: &[Arc<Member>]) {
+    // Also those that the session is not in.
+    let noted = shared.people.rooms(session.principal);
+    let noted = noted.into_iter().filter_map(|id| shared.rooms.by_id(id));
+    for room in rooms.iter().map(|member| Arc::clone(&member.room)).chain(noted) {
+        if room.pair.is_some() {
+            membership::close(shared, &room, "the guest whose direct this was is gone");
+        }
+        shared.people.left(session.principal, room.id);
+    }
+    shared.people.forget_rooms(session.principal);
 }
 
 /// End the sessions whose time without a connection is over.
@@ -519,6 +532,13 @@ pub(super) fn restore(shared: &Arc<Shared>, snapshot: Snapshot) {
         let member = Arc::new(Member::away(&shared.nobody, room, session, record.since, record.read));
         room.restore(&member);
         session.rooms.lock().push(member);
+    }
+    for room in rooms.values() {
+        // A guest's, whose session has not been kept.
+        let is_here = |who| shared.people.knows(who) || !shared.sessions.of(who).is_empty();
+        if room.pair.is_some_and(|(a, b)| !is_here(a) || !is_here(b)) {
+            membership::close(shared, room, "the guest whose direct this was is gone");
+        }
     }
     shared.rooms.end_empty(|change| shared.keep(change));
 }

@@ -246,7 +246,7 @@ impl ServerBuilder {
         self
     }
 
-    /// In how many rooms one session may be at once. Default: 100.
+    /// In how many rooms one session may be at once. Default: 100. Directs don't count: somebody has at most 500.
     pub fn max_rooms_per_session(mut self, rooms: usize) -> Self {
         self.config.max_rooms_per_session = rooms;
         self

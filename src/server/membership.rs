@@ -148,7 +148,8 @@ async fn try_join(
             None => member.room.name == name,
             Some(_) => member.room.label_in(&member.room.lock(), session.principal) == name.as_str(),
         };
-        (rooms.iter().find(is).cloned(), rooms.len())
+        // Directs don't count: anybody may open one.
+        (rooms.iter().find(is).cloned(), rooms.iter().filter(|member| member.room.pair.is_none()).count())
     };
     if let Some(member) = known {
         if plan.is_some() {
@@ -396,6 +397,7 @@ async fn stop_being(shared: &Arc<Shared>, member: &Arc<Member>, request: u32) ->
     let decide = move |state: &mut State| {
         let mut standing = state.house.standing(id, &who);
         standing.member = false;
+        let silent = state.tail.head() == Seq::ZERO;
         Ok(Decided {
             event: (EventKind::MEMBERSHIP, body(&RoomChange { value: Some(0), ..RoomChange::default() })),
             changes: vec![house::record(&standing)],
@@ -403,6 +405,10 @@ async fn stop_being(shared: &Arc<Shared>, member: &Arc<Member>, request: u32) ->
             then: Some(Box::new(move |shared, room| {
                 shared.people.left(who.principal, room.id);
                 put_out(shared, room, who.principal, Code::GOODBYE, "", Some((session, request)));
+                if room.pair.is_some() && (silent || who.kind == PrincipalKind::Guest) {
+                    // Nothing was said in it, or nobody will come back as this guest: the other one needn't keep it.
+                    close(shared, room, "the direct is over: the other one has left it");
+                }
             })),
         })
     };

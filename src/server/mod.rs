@@ -43,6 +43,7 @@ mod login;
 mod membership;
 mod moderation;
 mod output;
+mod pairs;
 mod people;
 mod probe;
 mod publish;

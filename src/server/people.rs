@@ -71,6 +71,11 @@ impl People {
         self.inner.lock().by_id.get(&principal).filter(|account| !account.deleted).cloned()
     }
 
+    /// Whether this is an account's, or was.
+    pub(super) fn knows(&self, principal: PrincipalId) -> bool {
+        self.inner.lock().by_id.contains_key(&principal)
+    }
+
     /// The account of this alias, unless it is deleted.
     pub(super) fn named(&self, alias: &str) -> Option<AccountRecord> {
         if alias.len() > MAX_NAME {
@@ -190,6 +195,11 @@ impl People {
                 inner.rooms.remove(&principal);
             }
         }
+    }
+
+    /// Somebody won't come back, wherever they are a member.
+    pub(super) fn forget_rooms(&self, principal: PrincipalId) {
+        self.inner.lock().rooms.remove(&principal);
     }
 
     /// Whom somebody has blocked, in the order of their ids.

@@ -275,10 +275,16 @@ fn direct(shared: &Arc<Shared>, conn: &Arc<Conn>, ask: Direct) -> Result<(), Ref
     if shared.people.are_apart(who.principal, other.principal) {
         return Err(Refusal::new(Code::BLOCKED, words(Code::BLOCKED)));
     }
-    if shared.rooms.of_pair(who.principal, other.principal).is_none() {
+    let known = shared.rooms.of_pair(who.principal, other.principal).is_some();
+    if !known {
         toll::request(shared, conn, What::Rooms).map_err(Refusal::limited)?;
     }
-    let room = shared.rooms.direct(who, &other, Clock::timestamp(), |change| shared.keep(change));
+    let from = conn.address.map(|a| a.ip()).filter(|_| who.kind == PrincipalKind::Guest);
+    let from = from.filter(|ip| shared.tolls.as_ref().is_some_and(|tolls| tolls.hold_for(*ip)));
+    let room = shared
+        .rooms
+        .direct(who, &other, from, Clock::timestamp(), |change| shared.keep(change))
+        .map_err(|full| Refusal::new(Code::TOO_MANY_ROOMS, full.to_string()))?;
     {
         let mut state = room.lock();
         for author in [who, &other] {

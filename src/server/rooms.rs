@@ -1,6 +1,7 @@
 //! The rooms there are, and who is in them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,8 +11,10 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::conn::Conn;
 use super::house::{House, Who, Why};
+use super::pairs::{Pairs, TooManyDirects};
 use super::session::Session;
 use crate::id::{PrincipalId, RoomId, RoomName, Seq, Timestamp};
+use crate::limit::Network;
 use crate::protocol::Code;
 use crate::protocol::message::{HistoryRule, Person, RoomSettings};
 use crate::room::{Author, Chunk, Diff, Due, Lookup, Members, PresenceLog, Publishers, Tail, Typists};
@@ -32,6 +35,8 @@ pub(super) struct Room {
     permanent: bool,
     /// Whose direct it is, the smaller id first.
     pub(super) pair: Option<(PrincipalId, PrincipalId)>,
+    /// Where the guest came from who has opened this direct.
+    pub(super) opened_from: Option<Network>,
     /// Members may read what was said before they came.
     open_history: AtomicBool,
     /// It waits to be flushed.
@@ -251,7 +256,7 @@ impl Room {
             ended: false,
         };
         let (open_history, dirty) = (AtomicBool::new(true), AtomicBool::new(false));
-        Self { id, name, permanent, pair: None, open_history, dirty, state: Mutex::new(state) }
+        Self { id, name, permanent, pair: None, opened_from: None, open_history, dirty, state: Mutex::new(state) }
     }
 
     /// What somebody is shown as its name: a direct is called after the other one.
@@ -431,7 +436,7 @@ struct Map {
     /// All but directs.
     by_name: BTreeMap<RoomName, Arc<Room>>,
     by_id: BTreeMap<RoomId, Arc<Room>>,
-    directs: HashMap<(PrincipalId, PrincipalId), Arc<Room>>,
+    pairs: Pairs,
 }
 
 /// The server has as many rooms as it takes.
@@ -471,26 +476,37 @@ impl Rooms {
     }
 
     /// The direct of two, made if there is none.
-    pub(super) fn direct(&self, a: &Author, b: &Author, now: Timestamp, mut keep: impl FnMut(Change)) -> Arc<Room> {
+    /// `from` is where `a` comes from, if that counts.
+    pub(super) fn direct(
+        &self,
+        a: &Author,
+        b: &Author,
+        from: Option<IpAddr>,
+        now: Timestamp,
+        mut keep: impl FnMut(Change),
+    ) -> Result<Arc<Room>, TooManyDirects> {
         let pair = pair(a.principal, b.principal);
         let mut map = self.map.lock();
-        if let Some(room) = map.directs.get(&pair) {
-            return Arc::clone(room);
+        if let Some(room) = map.pairs.get(pair) {
+            return Ok(Arc::clone(room));
         }
+        let from = from.map(Network::around);
+        map.pairs.may_have(pair, from, a.principal)?;
         let id = RoomId::random();
         let name = RoomName::parse(&format!("@{id}")).expect("hexadecimal digits make a room's name");
         let mut room = Room::new(id, name.clone(), false, Seq::ZERO);
         room.pair = Some(pair);
+        room.opened_from = from;
         let room = Arc::new(room);
         keep(Change::PutRoom(RoomRecord { id, name, permanent: false, created: now }));
         keep(Change::PutSettings(room.lock().house.record(id, room.pair)));
         map.by_id.insert(id, Arc::clone(&room));
-        map.directs.insert(pair, Arc::clone(&room));
-        room
+        map.pairs.insert(pair, &room);
+        Ok(room)
     }
 
     pub(super) fn of_pair(&self, a: PrincipalId, b: PrincipalId) -> Option<Arc<Room>> {
-        self.map.lock().directs.get(&pair(a, b)).cloned()
+        self.map.lock().pairs.get(pair(a, b)).cloned()
     }
 
     pub(super) fn by_id(&self, id: RoomId) -> Option<Arc<Room>> {
@@ -512,7 +528,7 @@ impl Rooms {
         let mut map = self.map.lock();
         map.by_id.insert(room.id, Arc::clone(&room));
         match room.pair {
-            Some(pair) => drop(map.directs.insert(pair, Arc::clone(&room))),
+            Some(pair) => map.pairs.insert(pair, &room),
             None => drop(map.by_name.insert(record.name.clone(), Arc::clone(&room))),
         }
         room
@@ -555,7 +571,7 @@ impl Rooms {
         state.ended = true;
         map.by_id.remove(&room.id);
         match room.pair {
-            Some(pair) => drop(map.directs.remove(&pair)),
+            Some(pair) => map.pairs.remove(pair, room),
             None => drop(map.by_name.remove(&room.name)),
         }
         keep(Change::DropRoom(room.id));

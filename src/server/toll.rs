@@ -84,6 +84,11 @@ impl Drop for Toll {
 }
 
 impl Tolls {
+    /// Whether limits hold for an address.
+    pub(super) fn hold_for(&self, address: IpAddr) -> bool {
+        !self.limits.is_exempt(address)
+    }
+
     /// None if there are no limits.
     pub(super) fn new(limits: Limits) -> Option<Self> {
         let max = limits.max_addresses.max(1);

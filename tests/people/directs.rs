@@ -111,3 +111,57 @@ fn what_is_known_of_somebody_is_whether_they_are_here_and_away() {
     let profile = whois(&mut bob, "ada");
     assert!(!profile.online && profile.seen.is_some_and(|seen| seen > 0));
 }
+
+fn leave(wire: &mut Wire, room: chatnet::RoomId) {
+    wire.send(&Leave { request: 14, room });
+    let left: Left = wire.skip_to();
+    assert_eq!((left.room, left.request), (room, 14));
+}
+
+#[test]
+fn no_stranger_takes_another_s_rooms_away_with_directs() {
+    let server = TestServer::with(|server| server.registration(chatnet::Registration::Open).max_rooms_per_session(3));
+    let mut ada = register(server.addr, "ada");
+    let mut here = Vec::new();
+    for n in 0..4 {
+        let mut guest = Wire::guest(server.addr, &format!("stranger{n}"));
+        let room = direct(&mut guest, "ada").unwrap().room;
+        say(&mut guest, room, "hello").unwrap();
+        here.push(guest);
+    }
+    for _ in &here {
+        ada.skip_to::<Joined>();
+    }
+    assert_eq!(join(&mut ada, "quiet").unwrap().name, "quiet");
+}
+
+#[test]
+fn a_direct_ends_when_its_guest_leaves_it() {
+    let server = open();
+    let mut ada = register(server.addr, "ada");
+    let mut guest = Wire::guest(server.addr, "passing by");
+    let room = direct(&mut guest, "ada").unwrap().room;
+    ada.skip_to::<Joined>();
+    say(&mut guest, room, "bye").unwrap();
+    leave(&mut guest, room);
+    assert_eq!(ada.skip_to::<Left>().room, room);
+    drop(ada);
+    let mut ada = login(server.addr, "ada");
+    assert!(!ada.round_trip().iter().any(|got| got.is(Kind::Joined)));
+}
+
+#[test]
+fn a_direct_in_which_nothing_was_said_ends_with_whoever_leaves_it() {
+    let server = open();
+    let (mut ada, mut bob) = (register(server.addr, "ada"), register(server.addr, "bob"));
+    let room = direct(&mut ada, "bob").unwrap().room;
+    bob.skip_to::<Joined>();
+    leave(&mut ada, room);
+    assert_eq!(bob.skip_to::<Left>().room, room);
+    let room = direct(&mut ada, "bob").unwrap().room;
+    bob.skip_to::<Joined>();
+    say(&mut ada, room, "this stays").unwrap();
+    leave(&mut ada, room);
+    assert_eq!(hear(&mut bob), ["this stays"]);
+    assert_eq!(direct(&mut ada, "bob").unwrap().room, room);
+}

@@ -1,0 +1,89 @@
+//! The directs of two, and how many of them anybody may have.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use super::rooms::Room;
+use crate::id::PrincipalId;
+use crate::limit::Network;
+
+/// Directs that one person has at most, not counted as rooms: an account comes into all of them whenever it logs in.
+const MAX_DIRECTS: usize = 500;
+
+/// Directs that guests from one address have opened at once, at most: fewer, so that they can't take up all that
+/// somebody else may have.
+const MAX_OPENED: usize = 200;
+
+/// The smaller id first.
+type Pair = (PrincipalId, PrincipalId);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Pairs {
+    rooms: HashMap<Pair, Arc<Room>>,
+    /// How many somebody has.
+    had: HashMap<PrincipalId, usize>,
+    /// How many guests have opened from somewhere.
+    opened: HashMap<Network, usize>,
+}
+
+/// Why there is no direct.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TooManyDirects {
+    Yours,
+    Theirs,
+    OfAddress,
+}
+
+impl fmt::Display for TooManyDirects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Yours => "you have as many directs as you may: leave one first",
+            Self::Theirs => "they have as many directs as they may",
+            Self::OfAddress => "guests from your address have opened as many directs as they may; try again later",
+        })
+    }
+}
+
+impl Pairs {
+    pub(super) fn get(&self, pair: Pair) -> Option<&Arc<Room>> {
+        self.rooms.get(&pair)
+    }
+
+    /// Whether two may have a direct, which they don't have yet; a guest from `from` asks, if that counts.
+    pub(super) fn may_have(&self, pair: Pair, from: Option<Network>, asker: PrincipalId) -> Result<(), TooManyDirects> {
+        let is_full = |who: &PrincipalId| self.had.get(who).is_some_and(|count| *count >= MAX_DIRECTS);
+        if is_full(&asker) {
+            return Err(TooManyDirects::Yours);
+        }
+        if from.is_some_and(|from| self.opened.get(&from).is_some_and(|count| *count >= MAX_OPENED)) {
+            return Err(TooManyDirects::OfAddress);
+        }
+        if is_full(&pair.0) || is_full(&pair.1) { Err(TooManyDirects::Theirs) } else { Ok(()) }
+    }
+
+    pub(super) fn insert(&mut self, pair: Pair, room: &Arc<Room>) {
+        self.rooms.insert(pair, Arc::clone(room));
+        [pair.0, pair.1].into_iter().for_each(|who| *self.had.entry(who).or_default() += 1);
+        room.opened_from.into_iter().for_each(|from| *self.opened.entry(from).or_default() += 1);
+    }
+
+    pub(super) fn remove(&mut self, pair: Pair, room: &Room) {
+        if self.rooms.remove(&pair).is_some() {
+            [pair.0, pair.1].iter().for_each(|who| fewer(&mut self.had, who));
+            room.opened_from.iter().for_each(|from| fewer(&mut self.opened, from));
+        }
+    }
+}
+
+/// Count one less of something.
+fn fewer<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
