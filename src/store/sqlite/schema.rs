@@ -24,6 +24,9 @@ pub(super) const VERSION: usize = MIGRATIONS.len();
 const WRITER_CACHE_KIB: i32 = 16 * 1024;
 const READER_CACHE_KIB: i32 = 4 * 1024;
 
+/// What the write-ahead log's file keeps for the next pages when it begins anew, in bytes.
+const LOG_BYTES: i64 = 16 << 20;
+
 /// Others hold a lock for moments only.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 
@@ -65,6 +68,8 @@ pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
         conn.pragma_update(None, "foreign_keys", false)?;
         // There is a thread for it, so that no commit waits for a checkpoint.
         conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+        // A log that has grown shrinks when it begins anew.
+        conn.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
         conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
         conn.pragma_update(None, "temp_store", "MEMORY")?;
         conn.set_prepared_statement_cache_capacity(64);

@@ -11,7 +11,7 @@ use super::error::Sql;
 use super::*;
 use crate::id::{Alias, PrincipalId};
 use crate::protocol::PrincipalKind;
-use crate::store::{Author, Change, NewBatch, RoomRecord, Run};
+use crate::store::{Author, Change, CodeRecord, NewBatch, RoomRecord, Run};
 
 /// What becomes of the next `COMMIT`s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,4 +193,30 @@ fn a_check_finds_a_gap_a_wrong_head_and_an_index_without_its_texts() {
         let problems = SqliteStore::check(place.file()).unwrap().problems;
         assert!(problems.iter().any(|problem| problem.contains(told)), "{sql}: {problems:?}");
     }
+}
+
+#[test]
+fn changes_alone_do_not_let_the_log_grow_for_ever_and_one_that_grew_shrinks() {
+    let place = Place::new();
+    let options = SqliteOptions { durability: Durability::Normal, ..SqliteOptions::default() };
+    let store = SqliteStore::open(place.file(), options).unwrap();
+    let code = || {
+        let hash = [RoomId::random(), RoomId::random()].map(|id| *id.as_bytes()).concat().try_into().unwrap();
+        Change::PutCode(CodeRecord { hash, reset: None, until: Timestamp::default() })
+    };
+    let write = |commits| {
+        for _ in 0..commits {
+            let changes = (0..400).map(|_| code()).collect();
+            block_on(store.append(Commit { changes, ..Commit::default() })).unwrap();
+        }
+        lock::beside(&place.file(), "-wal").metadata().unwrap().len() >> 20
+    };
+    // Somebody reads, and it can't begin anew.
+    let reader = schema::open_reader(&place.file()).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM codes").unwrap();
+    let grown = write(300);
+    assert!(grown > 100, "{grown} MiB");
+    reader.execute_batch("ROLLBACK").unwrap();
+    let log = write(150);
+    assert!(log <= 80, "{log} MiB after {grown}");
 }

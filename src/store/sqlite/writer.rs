@@ -250,11 +250,13 @@ impl Writer {
 
     fn write(&mut self, commits: Vec<Commit>) -> Result<(Vec<Appended>, Effects), StoreError> {
         let mut fx = Effects::default();
+        // A change's row may lie anywhere, on a page of its own.
+        let changed = commits.iter().map(|commit| commit.changes.len() as u64 * 4096).sum::<u64>();
         let answers = self.transaction(|conn, known| {
             let answers = commits.into_iter().map(|commit| known.apply(conn, commit, &mut fx)).collect::<Sql<_>>();
             answers.map(|answers: Vec<Appended>| {
-                let bytes = answers.iter().flatten().map(|batch| batch.new.events.bytes() as u64).sum();
-                (answers, bytes)
+                let bytes: u64 = answers.iter().flatten().map(|batch| batch.new.events.bytes() as u64).sum();
+                (answers, changed + bytes)
             })
         })?;
         Ok((answers, fx))
@@ -376,7 +378,7 @@ impl Writer {
                     }
                 }
             }
-            Task::Purge => match self.transaction(|conn, _| trim::purge(conn).map(|step| (step, 0))) {
+            Task::Purge => match self.transaction(|conn, _| trim::purge(conn).map(|step| (step, 64 * 4096))) {
                 Ok(step) => {
                     self.marked(step.is_marked);
                     if step.more {
