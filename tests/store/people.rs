@@ -142,3 +142,23 @@ fn records_of_people_go_when_they_are_dropped_and_accounts_stay() {
     assert_eq!(found.bans.iter().map(|ban| ban.target.to_string()).collect::<Vec<_>>(), ["203.0.113.0/24"]);
     assert_eq!(found.accounts.len(), 1);
 }
+
+#[test]
+fn the_audit_log_keeps_the_newest_entries_of_rooms_and_the_servers_own_for_longer() {
+    let dir = Dir::new();
+    let store = dir.open();
+    let entry = |room: &str, text: &str| {
+        let (by, alias, act) = (PrincipalId::from_bytes([1; 16]), alias("ada"), "ban".to_owned());
+        let (room, whom, text) = (room.to_owned(), "eve".to_owned(), text.to_owned());
+        Change::Audit(AuditRecord { at: Timestamp::from_millis(1), by, alias, act, room, whom, text })
+    };
+    let keep = |changes| drop(block_on(store.append(Commit { changes, ..Commit::default() })).unwrap());
+    keep(vec![entry("", "the server's own")]);
+    for _ in 0..12 {
+        keep((0..10_000).map(|_| entry("den", "in a room")).collect());
+    }
+    let audit = block_on(store.audit(u64::MAX >> 1, 200_000)).unwrap();
+    assert!((100_000..100_100).contains(&audit.len()), "{}", audit.len());
+    assert_eq!((audit[0].0, audit.last().unwrap().0), (120_001, 1));
+    assert_eq!(audit.last().unwrap().1.text, "the server's own");
+}

@@ -99,8 +99,8 @@ pub(super) fn change(conn: &Connection, change: &Change) -> Sql<()> {
                 number(keep.max_bytes),
             ])
         }
-        Change::Audit(entry) => conn
-            .prepare_cached(
+        Change::Audit(entry) => {
+            conn.prepare_cached(
                 "INSERT INTO audit (at, by, alias, act, room, whom, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .execute(params![
@@ -111,10 +111,30 @@ pub(super) fn change(conn: &Connection, change: &Change) -> Sql<()> {
                 entry.room,
                 entry.whom,
                 entry.text,
-            ]),
+            ])?;
+            shorten_audit(conn, conn.last_insert_rowid())
+        }
         _ => Ok(0),
     }
     .map(drop)
+}
+
+/// Numbers of the audit log, back from the newest, whose entries of rooms are kept …
+const AUDIT: i64 = 100_000;
+
+/// … and those whose entries of the server's own are: what is done in rooms doesn't push them out soon.
+const OWN_AUDIT: i64 = 10 * AUDIT;
+
+/// So many entries go at once.
+const AUDIT_STEP: i64 = 64;
+
+/// Remove what the audit log has become too long for; `n` is the newest entry.
+fn shorten_audit(conn: &Connection, n: i64) -> Sql<usize> {
+    if n % AUDIT_STEP != 0 {
+        return Ok(0);
+    }
+    let rooms = conn.prepare_cached("DELETE FROM audit WHERE n <= ?1 AND room <> ''")?.execute([n - AUDIT])?;
+    Ok(rooms + conn.prepare_cached("DELETE FROM audit WHERE n <= ?1")?.execute([n - OWN_AUDIT])?)
 }
 
 /// A room has ended.
