@@ -57,6 +57,7 @@ pub(super) fn answer(conn: &Conn, request: u32, refusal: Refusal) {
 /// How a room is that is to be made.
 struct Plan {
     settings: RoomSettings,
+    /// As it was sent; the hash once it [is hashed](Self::hashed).
     password: Option<String>,
 }
 
@@ -74,27 +75,30 @@ pub(super) async fn create(reader: &mut Reader, create: CreateRoom) -> Result<()
     let (shared, conn) = (Arc::clone(&reader.shared), Arc::clone(&reader.conn));
     let CreateRoom { request, name, settings, password } = create;
     let join = Join { request, name };
-    let password = password.map(|password| password.0);
-    let made = match plan(&shared, &conn, settings, password).await {
-        Ok(plan) => try_join(&shared, &conn, &join, None, Some(plan)).await,
-        Err(refusal) => Err(refusal),
-    };
-    if let Err(refusal) = made {
+    let plan = Plan { settings, password: password.map(|password| password.0) };
+    if let Err(refusal) = try_join(&shared, &conn, &join, None, Some(plan)).await {
         answer(&conn, request, refusal);
     }
     Ok(())
 }
 
-async fn plan(shared: &Shared, conn: &Conn, settings: RoomSettings, password: Option<String>) -> Result<Plan, Refusal> {
-    check(&settings, shared.config.max_event)?;
-    let password = match (settings.kind, password) {
-        (RoomKind::Password, Some(password)) => Some(hash(shared, conn, password).await?),
-        (RoomKind::Password, None) => {
+impl Plan {
+    fn check(&self, shared: &Shared) -> Result<(), Refusal> {
+        check(&self.settings, shared.config.max_event)?;
+        if self.settings.kind == RoomKind::Password && self.password.is_none() {
             return Err(Refusal::new(Code::BAD_REQUEST, "a room with a password needs one: send it too"));
         }
-        _ => None,
-    };
-    Ok(Plan { settings, password })
+        Ok(())
+    }
+
+    /// It takes long: to be asked for once it is known that the room may be made.
+    async fn hashed(self, shared: &Shared, conn: &Conn) -> Result<Self, Refusal> {
+        let password = match self.password {
+            Some(password) if self.settings.kind == RoomKind::Password => Some(hash(shared, conn, password).await?),
+            _ => None,
+        };
+        Ok(Self { password, ..self })
+    }
 }
 
 /// Hash a room's password.
@@ -136,6 +140,7 @@ async fn try_join(
     plan: Option<Plan>,
 ) -> Result<(), Refusal> {
     let Some(identity) = conn.identity() else { return Ok(()) };
+    plan.as_ref().map_or(Ok(()), |plan| plan.check(shared))?;
     let name = match (&shared.config.default_room, join.name.as_str()) {
         (Some(default), "") => default.clone(),
         (None, "") => return Err(Refusal::new(Code::NO_SUCH_ROOM, "this server has no default room: name one")),
@@ -178,7 +183,13 @@ async fn try_join(
     }
     if shared.rooms.find(&name).is_none() {
         toll::request(shared, conn, What::Rooms).map_err(Refusal::limited)?;
+    } else if plan.is_some() {
+        return Err(exists(&name));
     }
+    let plan = match plan {
+        Some(plan) => Some(plan.hashed(shared, conn).await?),
+        None => None,
+    };
     let known_hash = match password {
         Some(password) => right_password(shared, conn, &name, password).await?,
         None => None,

@@ -15,8 +15,10 @@ use super::people;
 use super::reader::Reader;
 use super::rooms::{Room, State};
 use super::shared::{Clock, Shared};
+use super::toll;
 use crate::handler::{Question, Ruling};
 use crate::id::{Seq, Timestamp};
+use crate::limit::What;
 use crate::protocol::Code;
 use crate::protocol::message::{BanEntry, BansPage, Done, EventKind, ListBans, Moderate, RoomChange, RoomKind, Whom};
 use crate::room::permission::{Ticket, may};
@@ -103,6 +105,8 @@ fn unknown(whom: &Whom) -> Refusal {
 
 async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, mut moderate: Moderate) -> Result<(), Refusal> {
     let Some(identity) = conn.identity() else { return Ok(()) };
+    // It is told to everybody in the room, as a message is.
+    toll::request(shared, conn, What::Messages).map_err(Refusal::limited)?;
     let (actor, kind) = (identity.session.author(), moderate.act);
     let Some(action) = action(kind) else {
         return Err(Refusal::new(Code::BAD_REQUEST, format!("there is no act {} to ask for", kind.0)));
@@ -121,6 +125,18 @@ async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, mut moderate: Moderate) -> 
         membership::topic(text, shared.config.max_event)?;
     }
     let target = target(shared, &room, &moderate)?;
+    let address = conn.address.map(|a| a.ip());
+    let here = |state: &State| state.members.has(actor.principal);
+    let told = {
+        let state = room.lock();
+        let who = Who { author: &actor, address, admin, here: here(&state) };
+        may(state.house.role(who, Clock::timestamp()), action, &state.house.settings, Ticket::default())
+    };
+    let ruling = ask(shared, conn, &actor, &room, action, target.as_ref(), told.is_ok()).await?;
+    if let (Err(code), true) = (told, ruling != Ruling::Allow) {
+        return Err(Refusal::new(code, words(code)));
+    }
+    // Only who may have it so has a password hashed, which takes long.
     let password = match (&moderate.settings, moderate.password.take()) {
         (Some(settings), password) => {
             membership::check(settings, shared.config.max_event)?;
@@ -139,14 +155,6 @@ async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, mut moderate: Moderate) -> 
         }
         _ => None,
     };
-    let address = conn.address.map(|a| a.ip());
-    let here = |state: &State| state.members.has(actor.principal);
-    let told = {
-        let state = room.lock();
-        let who = Who { author: &actor, address, admin, here: here(&state) };
-        may(state.house.role(who, Clock::timestamp()), action, &state.house.settings, Ticket::default())
-    };
-    let ruling = ask(shared, conn, &actor, &room, action, target.as_ref(), told.is_ok()).await?;
     let deed = Deed {
         shared: Arc::clone(shared),
         actor: Arc::clone(&actor),

@@ -63,7 +63,7 @@ pub(super) async fn ask(reader: &mut Reader, ask: Ask) -> Result<(), Close> {
             return Ok(());
         }
         Ask::EndSession(ask) => (ask.request, end_session(&shared, author, ask).await),
-        Ask::Block(ask) => (ask.request, block(&shared, author, ask).await),
+        Ask::Block(ask) => (ask.request, block(&shared, &conn, author, ask).await),
         Ask::Direct(ask) => {
             let request = ask.request;
             if let Err(refusal) = direct(&shared, &conn, ask) {
@@ -236,7 +236,8 @@ pub(super) fn rooms(shared: &Shared, conn: &Conn, ask: ListRooms) {
     conn.queue(&RoomsPage { request: ask.request, rooms: entries, more });
 }
 
-async fn block(shared: &Arc<Shared>, who: &Author, ask: Block) -> Result<(), Refusal> {
+async fn block(shared: &Arc<Shared>, conn: &Conn, who: &Author, ask: Block) -> Result<(), Refusal> {
+    toll::request(shared, conn, What::Joins).map_err(Refusal::limited)?;
     let other = someone(shared, &ask.whom)?;
     if other.principal == who.principal {
         return Err(Refusal::new(Code::BAD_REQUEST, "that is you"));
