@@ -19,7 +19,7 @@ use super::requests::Waiting;
 use super::rooms::{RoomState, Slot, Standing};
 use crate::id::{Alias, Lineage, OutboxId, PrincipalId, RoomId, RoomName, SessionId};
 use crate::protocol::message::{Bye, Credit, Progress};
-use crate::protocol::{self, Class, Code, Message};
+use crate::protocol::{self, Class, Code, MAX_ITEMS, Message};
 use crate::session::credit;
 use crate::session::outbox::Outbox;
 
@@ -225,7 +225,7 @@ impl State {
         let rooms = self.untold_reads();
         if !rooms.is_empty() {
             self.told = now;
-            self.send(&Progress { rooms });
+            rooms.chunks(MAX_ITEMS).for_each(|rooms| self.send(&Progress { rooms: rooms.to_vec() }));
         }
     }
 

@@ -4,6 +4,7 @@
 use minicbor::decode::{Decoder, Error as DecodeError};
 use minicbor::encode::Encoder;
 
+use super::MAX_ITEMS;
 use super::frame::{Class, HEADER_LEN, Header};
 use super::message::{EventKind, Kind, OwnPublish, PrincipalKind, Source};
 use crate::id::{OutboxId, PrincipalId, RoomId, Seq};
@@ -39,6 +40,9 @@ impl<'b> PublishRef<'b> {
         let outbox = d.decode()?;
         let n = d.u64()?;
         let count = definite(d.array()?)?;
+        if count > MAX_ITEMS as u64 {
+            return Err(DecodeError::message(format!("a Publish has at most {MAX_ITEMS} bodies")));
+        }
         let bodies = d.clone();
         for _ in 0..count {
             self::body(&mut d)?;

@@ -15,6 +15,9 @@ use frame::HEADER_LEN;
 /// The protocol version that this crate speaks.
 pub const VERSION: u16 = 1;
 
+/// The most bodies in one `Publish`, and the most rooms in one `Progress`.
+pub const MAX_ITEMS: usize = 512;
+
 /// A body that can't be read as the message its kind announces.
 pub type DecodeError = minicbor::decode::Error;
 

@@ -279,6 +279,11 @@ impl Conn {
             && self.presence_missed.swap(false, Ordering::Relaxed)
     }
 
+    /// Whether so much was queued that no frame is to be taken before it is written.
+    pub(super) fn is_full(&self) -> bool {
+        self.queue.lock().control.len() > super::output::CONTROL_CAP
+    }
+
     /// Bytes that wait before anything of a room.
     pub(super) fn backlog(&self) -> usize {
         let pending = self.output.try_lock().map_or(0, |output| output.pending());
@@ -374,7 +379,10 @@ impl Conn {
         if written.bytes > 0 || matches!(pumped, Pumped::Blocked) {
             self.pulse.wrote(written.bytes, matches!(pumped, Pumped::Blocked), shared.clock.now());
             shared.counters.bytes_out.fetch_add(written.bytes as u64, Ordering::Relaxed);
-            if self.pulse.paused.load(Ordering::Relaxed) && output.pending() < super::output::CONTROL_CAP / 2 {
+            // What is queued counts too: the reader, woken too early, would only look, and wake itself, again and again.
+            if self.pulse.paused.load(Ordering::Relaxed)
+                && output.pending() + self.queue.lock().control.len() < super::output::CONTROL_CAP / 2
+            {
                 self.wake.notify();
             }
         }

@@ -22,7 +22,7 @@ use crate::protocol::message::{
     Bye, CreateRoom, Credit, Cursor, ErrorReply, History, Hold, Join, JoinWith, Kind, Leave, Members, MembersPage,
     Moderate, Ping, Pong, Progress, Secret, Seek, Typing, Welcome,
 };
-use crate::protocol::{self, Code, DecodeError, Message, VERSION};
+use crate::protocol::{self, Code, DecodeError, MAX_ITEMS, Message, VERSION};
 use crate::session::handshake::{Hidden, Step};
 
 /// Members on one page, at most.
@@ -33,6 +33,8 @@ const MAX_PAGE: u32 = 100;
 pub(super) enum Flow {
     /// The next frame.
     Next,
+    /// Enough for now: too much waits for the peer already. What was read is kept, and taken later.
+    Full,
     /// This first; it may wait.
     Work(Work),
     Close(Close),
@@ -245,6 +247,9 @@ fn error(reader: &mut Reader, body: &[u8]) -> Result<Flow, DecodeError> {
 
 fn progress(reader: &mut Reader, body: &[u8]) -> Result<Flow, DecodeError> {
     let Progress { rooms } = protocol::decode(body)?;
+    if rooms.len() > MAX_ITEMS {
+        return Err(DecodeError::message(format!("it has at most {MAX_ITEMS} rooms")));
+    }
     for progress in rooms {
         if let Some(member) = reader.conn.member(progress.room)
             && member.read_up_to(progress.seq.min(member.room.head()))

@@ -72,10 +72,7 @@ pub(super) fn take(
     let (outbox, expected) = (publish.outbox, publish.expected);
     let known = collected.as_ref().filter(|c| c.member.room.id == publish.room).map(|c| Arc::clone(&c.member));
     let Some(member) = known.or_else(|| conn.member(publish.room)) else {
-        let text = "you are not in this room: join it first";
-        for i in 0..publish.count() {
-            conn.queue(&refusal(publish.room, outbox, publish.n.saturating_add(i), Code::NOT_A_MEMBER, text));
-        }
+        not_here(shared, conn, &publish);
         return Ok(None);
     };
     let (end, mut bodies, mut n) = (publish.n.saturating_add(publish.count()), publish.bodies(), publish.n);
@@ -85,7 +82,8 @@ pub(super) fn take(
         }
         match offer(&member, outbox, n, end - n) {
             Offered::New(epoch) => break epoch,
-            Offered::Done => {}
+            // It is answered like a frame of its own, and counts as one.
+            Offered::Done => toll::frames(shared, conn, 1),
             Offered::Stop => {
                 toll::spilled(shared, conn, body.len());
                 return Ok(None);
@@ -111,6 +109,34 @@ pub(super) fn take(
     }
     accept(shared, collected, &member, outbox, n, epoch, bodies);
     Ok(None)
+}
+
+/// Refuse what is for a room that the session isn't in. It counts as if it were published, for it is answered as much.
+fn not_here(shared: &Shared, conn: &Conn, publish: &PublishRef<'_>) {
+    let &PublishRef { room, outbox, n, .. } = publish;
+    let bodies = || publish.bodies().map(|(_, body)| body);
+    let granted = toll::publish(shared, conn, bodies()).min(publish.count());
+    for i in 0..granted {
+        let text = "you are not in this room: join it first";
+        conn.queue(&refusal(room, outbox, n.saturating_add(i), Code::NOT_A_MEMBER, text));
+    }
+    if granted < publish.count() {
+        over(shared, conn, (room, outbox, n.saturating_add(granted)), bodies().skip(granted as usize));
+    }
+}
+
+/// These, from a number on, are more than may be published now: they are to come again.
+fn over<'b>(
+    shared: &Shared,
+    conn: &Conn,
+    (room, outbox, n): (RoomId, OutboxId, u64),
+    rest: impl Iterator<Item = &'b [u8]>,
+) {
+    let (count, bytes) = rest.fold((0, 0), |(count, bytes), body| (count + 1, bytes + body.len()));
+    let retry_after_ms = Some(toll::refuse(shared, conn, count));
+    let (code, text, permanent) = (Code::RATE_LIMITED, toll::TEXT.to_owned(), false);
+    conn.queue(&Refused { room, outbox, n, code, text, permanent, retry_after_ms });
+    toll::spilled(shared, conn, bytes);
 }
 
 /// Take bodies that nobody has to judge.
@@ -146,13 +172,9 @@ fn grant<'b>(
 ) -> usize {
     let granted = toll::publish(shared, &member.conn, bodies.clone().map(|(_, body)| body));
     if granted < end - n {
-        let conn = &member.conn;
-        let (room, n, rest) = (member.room.id, n + granted, end - n - granted);
+        let (room, n) = (member.room.id, n + granted);
         member.room.lock().publishers.release(outbox, n, true);
-        let retry_after_ms = Some(toll::refuse(shared, conn, rest));
-        let (code, text, permanent) = (Code::RATE_LIMITED, toll::TEXT.to_owned(), false);
-        conn.queue(&Refused { room, outbox, n, code, text, permanent, retry_after_ms });
-        toll::spilled(shared, conn, bodies.skip(granted as usize).map(|(_, body)| body.len()).sum());
+        over(shared, &member.conn, (room, outbox, n), bodies.skip(granted as usize).map(|(_, body)| body));
     }
     usize::try_from(granted).unwrap_or(usize::MAX)
 }
@@ -205,9 +227,9 @@ pub(super) async fn slow(shared: &Arc<Shared>, slow: Slow) {
         match offer(&member, outbox, n, end - n) {
             Offered::New(epoch) => break epoch,
             Offered::Stop => return member.conn.kick(shared),
-            Offered::Done => {}
+            Offered::Done => toll::frames(shared, &member.conn, 1),
             Offered::AskStore => match look_up(shared, &member, outbox, n).await {
-                Ok(true) => {}
+                Ok(true) => toll::frames(shared, &member.conn, 1),
                 // It is known now: offer it again.
                 Ok(false) => continue,
                 Err(LookUp::TooMany) => {

@@ -65,6 +65,8 @@ pub(super) struct Reader {
     /// What was read and not taken yet: a frame that isn't whole, or what waits for an answer of the application's.
     carry: Vec<u8>,
     taken: usize,
+    /// Frames that were read wait in the carry until the peer has taken what waits for it, or may send again.
+    held: bool,
 }
 
 impl Reader {
@@ -78,6 +80,7 @@ impl Reader {
             collected: None,
             carry: Vec::new(),
             taken: 0,
+            held: false,
         }
     }
 
@@ -90,25 +93,31 @@ impl Reader {
             if let Some(close) = self.before_read().await {
                 break close;
             }
-            let ready = rt::race(async { Some(socket.readable().await) }, async {
-                conn.wake.wait().await;
-                None
-            })
-            .await;
-            match ready {
-                None => continue,
-                Some(Err(e)) => break gone(&e),
-                Some(Ok(())) => {}
+            if !self.held {
+                let ready = rt::race(async { Some(socket.readable().await) }, async {
+                    conn.wake.wait().await;
+                    None
+                })
+                .await;
+                match ready {
+                    None => continue,
+                    Some(Err(e)) => break gone(&e),
+                    Some(Ok(())) => {}
+                }
             }
             let Some(line) = self.may_read(&conn).await else { continue };
             let max = if line.is_some() { LINE_READ_BYTES } else { self.portion() };
             let turn = if self.handshake.is_some() { Some(shared.entering.wait().await) } else { None };
-            let flow = BUFFER.with_borrow_mut(|buffer| match socket.try_read(&mut buffer[..max]) {
-                Ok(0) => Some(Flow::Close(cut())),
-                Ok(n) => Some(self.feed(&buffer[..n])),
-                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => None,
-                Err(e) => Some(Flow::Close(gone(&e))),
-            });
+            let flow = if std::mem::take(&mut self.held) {
+                Some(self.feed_carry())
+            } else {
+                BUFFER.with_borrow_mut(|buffer| match socket.try_read(&mut buffer[..max]) {
+                    Ok(0) => Some(Flow::Close(cut())),
+                    Ok(n) => Some(self.feed(&buffer[..n])),
+                    Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => None,
+                    Err(e) => Some(Flow::Close(gone(&e))),
+                })
+            };
             drop((turn, line));
             let Some(flow) = flow else { continue };
             if let Some(close) = self.follow(flow).await {
@@ -131,16 +140,20 @@ impl Reader {
             if self.may_read(&conn).await.is_none() {
                 continue;
             }
-            let read = rt::race(async { Some(stream.read(&mut buffer).await) }, async {
-                conn.wake.wait().await;
-                None
-            })
-            .await;
-            let flow = match read {
-                None => continue,
-                Some(Ok(0)) => Flow::Close(cut()),
-                Some(Ok(n)) => self.feed(&buffer[..n]),
-                Some(Err(e)) => Flow::Close(gone(&e)),
+            let flow = if std::mem::take(&mut self.held) {
+                self.feed_carry()
+            } else {
+                let read = rt::race(async { Some(stream.read(&mut buffer).await) }, async {
+                    conn.wake.wait().await;
+                    None
+                })
+                .await;
+                match read {
+                    None => continue,
+                    Some(Ok(0)) => Flow::Close(cut()),
+                    Some(Ok(n)) => self.feed(&buffer[..n]),
+                    Some(Err(e)) => Flow::Close(gone(&e)),
+                }
             };
             if let Some(close) = self.follow(flow).await {
                 break close;
@@ -252,6 +265,9 @@ impl Reader {
     fn process(&mut self, bytes: &[u8]) -> (usize, Flow) {
         let (mut used, mut frames) = (0, 0);
         let flow = loop {
+            if frames > 0 && self.conn.is_full() {
+                break Flow::Full;
+            }
             let max = if self.handshake.is_some() { MAX_HANDSHAKE_BODY } else { self.shared.config.max_body };
             match frame::split(&bytes[used..], max) {
                 Ok(None) => break Flow::Next,
@@ -302,6 +318,11 @@ impl Reader {
                     self.conn.kick(&self.shared);
                     return None;
                 }
+                Flow::Full => {
+                    self.held = true;
+                    self.conn.kick(&self.shared);
+                    return None;
+                }
                 Flow::Close(close) => return Some(close),
                 Flow::Work(work) => {
                     let (shared, enters) = (Arc::clone(&self.shared), work.enters());
@@ -314,7 +335,13 @@ impl Reader {
                     if let Some(close) = self.conn.close_requested() {
                         return Some(close);
                     }
-                    flow = if self.carry.is_empty() { Flow::Next } else { self.feed_carry() };
+                    flow = if self.carry.is_empty() {
+                        Flow::Next
+                    } else if self.conn.backlog() > CONTROL_CAP || toll::quiet(&self.shared, &self.conn).is_some() {
+                        Flow::Full
+                    } else {
+                        self.feed_carry()
+                    };
                 }
             }
         }

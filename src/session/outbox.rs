@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::id::{OutboxId, RoomId};
+use crate::protocol::MAX_ITEMS;
 use crate::protocol::message::{Body, Publish};
 
 /// Bodies in one frame, in bytes: several fit into one read of the server's.
@@ -145,7 +146,7 @@ impl<T> Outbox<T> {
         let n = queue.first + queue.sent as u64;
         let (mut bodies, mut bytes) = (Vec::new(), 0);
         while let Some(entry) = queue.entries.get_mut(queue.sent) {
-            let full = !bodies.is_empty() && bytes + entry.text.len() > FRAME_BYTES;
+            let full = !bodies.is_empty() && bytes + entry.text.len() > FRAME_BYTES || bodies.len() >= MAX_ITEMS;
             if full || queue.sent >= queue.window || kept.is_some_and(|kept| entry.serial > kept) {
                 break;
             }

@@ -130,3 +130,53 @@ fn a_client_that_takes_no_answers_is_not_read_any_further_and_costs_little() {
     assert!(begun.elapsed() < PATIENCE);
     assert!(grown < 8 << 20, "{} KiB", grown / 1024);
 }
+
+#[test]
+fn arrays_beyond_their_bounds_are_malformed() {
+    let server = TestServer::start();
+    let (mut ada, joined) = Wire::member(server.addr, "ada", "");
+    ada.send(&publish(joined.room, outbox(), 1, &["x"; 512]));
+    let first = ada.skip_to::<Ack>();
+    assert_eq!(first.n, 1);
+    ada.send(&publish(joined.room, outbox(), 1, &["x"; 513]));
+    assert_eq!(ada.skip_to::<ErrorReply>().code, Code::MALFORMED);
+
+    let (mut bob, joined) = Wire::member(server.addr, "bob", "");
+    let progress = RoomProgress { room: joined.room, seq: ZERO };
+    bob.send(&Progress { rooms: vec![progress; 512] });
+    bob.round_trip();
+    bob.send(&Progress { rooms: vec![progress; 513] });
+    assert_eq!(bob.skip_to::<ErrorReply>().code, Code::MALFORMED);
+}
+
+#[test]
+fn answers_longer_than_what_they_answer_do_not_pile_up() {
+    let server = TestServer::with(|b| b.limits(Limits::NONE));
+    // 9 bytes are answered by ten times as many: what is read at once, by 600 KiB.
+    let strange = [0, 0, 0, 1, 0x7f, 0xff, 0, 0, 0x80].repeat(7000);
+    let mut wires: Vec<_> = (0..40).map(|i| (Wire::guest(server.addr, &format!("eve{i}")), 0)).collect();
+    let memory = resident();
+    wires.iter().for_each(|(wire, _)| wire.stream.set_nonblocking(true).unwrap());
+    // Until none of them is read from any more, or all is sent.
+    let mut quiet = 0;
+    while quiet < 10 {
+        quiet += 1;
+        for (wire, sent) in &mut wires {
+            let left = &strange[*sent % strange.len()..];
+            let n = if *sent < 20 * strange.len() { wire.stream.write(left).unwrap_or(0) } else { 0 };
+            *sent += n;
+            quiet = if n > 0 { 0 } else { quiet };
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let grown = resident().saturating_sub(memory) / wires.len();
+    println!("{} KiB for each", grown / 1024);
+    assert!(grown < 300 << 10, "{} KiB", grown / 1024);
+    // Whoever takes the answers gets them all.
+    let (wire, sent) = &mut wires[0];
+    wire.stream.set_nonblocking(false).unwrap();
+    let mut answers = 0;
+    while answers < *sent / 9 {
+        answers += usize::from(wire.next().unwrap_or_else(|| panic!("{answers} of {sent}")).is(Kind::ErrorReply));
+    }
+}

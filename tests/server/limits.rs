@@ -285,3 +285,82 @@ fn who_sends_frames_faster_than_allowed_is_read_no_faster_and_told_nothing() {
     ada.round_trip();
     assert!(begun.elapsed() > Duration::from_millis(850), "{:?}", begun.elapsed());
 }
+
+#[test]
+fn what_is_said_into_a_room_that_one_is_not_in_counts_too() {
+    let server = limited(|limits| limits.session.messages = Rate::per_minute(1, 3));
+    let mut eve = Wire::guest(server.addr, "eve");
+    let (nowhere, outbox) = (chatnet::RoomId::random(), outbox());
+    eve.send(&publish(nowhere, outbox, 1, &["x"; 500]));
+    for n in 1..=3 {
+        let refused: Refused = eve.expect();
+        assert_eq!((refused.n, refused.code, refused.permanent), (n, Code::NOT_A_MEMBER, true));
+    }
+    let refused: Refused = eve.expect();
+    assert_eq!((refused.n, refused.code, refused.permanent), (4, Code::RATE_LIMITED, false));
+    assert!(eve.round_trip().is_empty(), "the others come again with it");
+}
+
+#[test]
+fn what_is_sent_again_is_read_as_slowly_as_frames_are() {
+    let server = limited(|limits| limits.session.frames = Rate::per_second(100, 100));
+    let (mut ada, joined) = Wire::member(server.addr, "ada", "");
+    let (outbox, texts) = (outbox(), ["x"; 200]);
+    ada.send(&publish(joined.room, outbox, 1, &texts));
+    let mut acked = 0;
+    while acked < 200 {
+        acked += ada.skip_to::<Ack>().count;
+    }
+    let begun = Instant::now();
+    ada.send(&publish(joined.room, outbox, 1, &texts));
+    // About two hundred frames, of which one hundred may come at once.
+    ada.skip_to::<Ack>();
+    ada.round_trip();
+    ada.round_trip();
+    assert!(begun.elapsed() >= Duration::from_millis(700), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn keeping_order_counts_like_messages_and_blocking_like_joins() {
+    let server = limited(|limits| {
+        limits.session.messages = ONCE;
+        limits.session.joins = Rate::per_minute(1, 2);
+    });
+    let (mut ada, joined) = Wire::member(server.addr, "ada", "den");
+    let _bob = Wire::guest(server.addr, "bob");
+    let limited = |ada: &mut Wire| {
+        let error: ErrorReply = ada.skip_to();
+        assert_eq!((error.code, error.request, error.fatal), (Code::RATE_LIMITED, Some(9), false));
+    };
+    let topic =
+        |request| Moderate { text: Some("tea".into()), ..Moderate::new(request, joined.room, EventKind::TOPIC) };
+    ada.send(&topic(8));
+    assert_eq!(ada.skip_to::<Done>().request, 8);
+    ada.send(&topic(9));
+    limited(&mut ada);
+    let block = |request, blocked| Block { request, whom: Whom::Name("bob".into()), blocked };
+    ada.send(&block(8, true));
+    assert_eq!(ada.skip_to::<Done>().request, 8);
+    ada.send(&block(9, false));
+    limited(&mut ada);
+}
+
+#[test]
+fn no_password_is_hashed_for_who_may_not_have_a_room_with_it() {
+    let server = limited(|limits| limits.session.rooms = ONCE);
+    let (mut ada, joined) = Wire::member(server.addr, "ada", "den");
+    let (mut eve, _) = Wire::member(server.addr, "eve", "den");
+    // Its hashing would fail, and be told.
+    let password = || Some(Secret(String::new()));
+    let settings = RoomSettings::new(RoomKind::Password);
+    eve.send(&Moderate {
+        settings: Some(settings.clone()),
+        password: password(),
+        ..Moderate::new(9, joined.room, EventKind::SETTINGS)
+    });
+    assert_eq!(eve.skip_to::<ErrorReply>().code, Code::NOT_PERMITTED);
+    ada.send(&CreateRoom { request: 9, name: "vault".into(), settings: settings.clone(), password: password() });
+    assert_eq!(ada.skip_to::<ErrorReply>().code, Code::RATE_LIMITED);
+    eve.send(&CreateRoom { request: 9, name: "den".into(), settings, password: password() });
+    assert_eq!(eve.skip_to::<ErrorReply>().code, Code::ROOM_EXISTS);
+}
