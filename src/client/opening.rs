@@ -12,7 +12,7 @@ use crate::id::{Alias, OutboxId, RoomName};
 use crate::protocol::message::{
     Attach, Attached, Auth, Authenticated, Cursor, ErrorReply, Hello, Kind, MAGIC, Renamed, Welcome,
 };
-use crate::protocol::{self, Code, DecodeError, VERSION};
+use crate::protocol::{self, Code, DecodeError, MAX_CURSORS, VERSION};
 
 /// Cursors in one `Attach`: with the token it stays within the 4,096 bytes that hold before `Attached`.
 const PAGE: usize = 64;
@@ -63,6 +63,7 @@ impl State {
             let stored = self.settings.cursors.iter();
             cursors.extend(stored.map(|place| Cursor { lineage: place.lineage, room: place.room, seq: place.seq }));
         }
+        cursors.truncate(MAX_CURSORS);
         self.send(&Auth { mechanism: "session".into(), data: token.0.clone().into() });
         let mut pages = cursors.chunks(PAGE).peekable();
         while let Some(page) = pages.next_if(|_| cursors.len() > PAGE) {

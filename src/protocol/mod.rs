@@ -18,6 +18,9 @@ pub const VERSION: u16 = 1;
 /// The most bodies in one `Publish`, and the most rooms in one `Progress`.
 pub const MAX_ITEMS: usize = 512;
 
+/// The most cursors in the `Attach` frames of one connection.
+pub const MAX_CURSORS: usize = 4096;
+
 /// A body that can't be read as the message its kind announces.
 pub type DecodeError = minicbor::decode::Error;
 

@@ -1,7 +1,7 @@
 //! Taking connections, whatever happens: one that can't be taken never ends the server.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -68,7 +68,8 @@ fn is_the_peers(e: &io::Error) -> bool {
 
 fn take(shared: &Arc<Shared>, socket: rt::Socket, address: SocketAddr) {
     let arrived = toll::arrive(shared, address.ip());
-    if let Err(full) = arrived.and_then(|()| shared.sessions.enter(Some(address.ip()))) {
+    let counted = Some(address.ip()).filter(|address| !toll::is_exempt(shared, *address));
+    if let Err(full) = arrived.and_then(|()| shared.sessions.enter(counted)) {
         shared.counters.rejected.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(%address, "connection refused: {}", full_text(full));
         let (code, text) = (full_code(full), full_text(full).to_owned());
@@ -81,7 +82,7 @@ fn take(shared: &Arc<Shared>, socket: rt::Socket, address: SocketAddr) {
     }
     shared.counters.accepted.fetch_add(1, Ordering::Relaxed);
     let accepted = shared.clock.now();
-    let place = Place { shared: Arc::clone(shared), address: Some(address) };
+    let place = Place { shared: Arc::clone(shared), address: counted };
     #[cfg(feature = "tls")]
     if shared.tls.is_some() {
         let secured = Arc::clone(shared);
@@ -125,12 +126,12 @@ fn full_text(full: Full) -> &'static str {
 #[derive(Debug)]
 struct Place {
     shared: Arc<Shared>,
-    address: Option<SocketAddr>,
+    address: Option<IpAddr>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.shared.sessions.leave(self.address.map(|a| a.ip()));
+        self.shared.sessions.leave(self.address);
     }
 }
 

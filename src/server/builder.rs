@@ -34,6 +34,9 @@ use crate::text;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{Handshakes, Identity};
 
+/// Connections from one address, if nothing else is said and there are limits.
+const MAX_PER_ADDRESS: usize = 1024;
+
 /// What may be set.
 #[derive(Debug)]
 pub(super) struct Config {
@@ -68,7 +71,7 @@ pub struct ServerBuilder {
     interests: Interests,
     store: Option<Arc<dyn DynLog>>,
     max_connections: usize,
-    max_connections_per_address: usize,
+    max_connections_per_address: Option<usize>,
     limits: Limits,
     max_rooms: usize,
     tail_bytes: usize,
@@ -105,7 +108,7 @@ impl Default for ServerBuilder {
             interests: Interests::none(),
             store: None,
             max_connections: 100_000,
-            max_connections_per_address: usize::MAX,
+            max_connections_per_address: None,
             limits: Limits::default(),
             max_rooms: 100_000,
             tail_bytes: 64 << 20,
@@ -225,10 +228,11 @@ impl ServerBuilder {
         self
     }
 
-    /// How many connections one address may have (IPv6: one /64 network). Default: no limit but
-    /// [`max_connections`](Self::max_connections), for a whole office may come from one address.
+    /// How many connections one address may have (IPv6: one /64 network). Default: 1,024, for a whole office may come from
+    /// one address, with two devices each; without limits ([`Limits::NONE`]) no limit but
+    /// [`max_connections`](Self::max_connections). Networks that are [exempt](Limits::exempt) aren't counted.
     pub fn max_connections_per_address(mut self, connections: usize) -> Self {
-        self.max_connections_per_address = connections;
+        self.max_connections_per_address = Some(connections);
         self
     }
 
@@ -374,6 +378,9 @@ impl ServerBuilder {
         let clock = Clock::new();
         let nobody = Conn::new(None, Link::Stream(Signal::default()), clock.now());
         nobody.with_output(|output| output.fail());
+        let unlimited = self.limits == Limits::NONE;
+        let per_address = if unlimited { usize::MAX } else { MAX_PER_ADDRESS };
+        let per_address = self.max_connections_per_address.unwrap_or(per_address);
         let shared = Arc::new(Shared {
             store,
             handler: self.handler,
@@ -383,7 +390,7 @@ impl ServerBuilder {
             reads: Reads::default(),
             interests: self.interests,
             rooms: Rooms::new(self.max_rooms, self.tail_bytes),
-            sessions: Sessions::new(self.max_connections, self.max_connections_per_address),
+            sessions: Sessions::new(self.max_connections, per_address),
             commits: CommitQueue::default(),
             probes: Probes::default(),
             trims: Signal::default(),

@@ -11,7 +11,7 @@ use super::output::{Fresh, Output, Pumped, Queue, Written};
 use super::rooms::Member;
 use super::session::Session;
 use super::shared::Shared;
-use super::toll::Toll;
+use super::toll::{Address, Toll};
 use crate::handler::Peer;
 use crate::id::{RoomId, SessionId};
 use crate::protocol::{self, Code, Message};
@@ -42,6 +42,8 @@ pub(super) struct Conn {
     pub(super) settling: AtomicBool,
     /// What counts for it; none if it isn't limited.
     pub(super) toll: OnceLock<Toll>,
+    /// What all from its address have used, once it was looked up; none if they aren't limited.
+    pub(super) origin: OnceLock<Option<Arc<Address>>>,
     /// Nothing is read from it before this time, in nanoseconds on the server's clock.
     pub(super) quiet_until: AtomicU64,
     presence_missed: AtomicBool,
@@ -175,6 +177,7 @@ impl Conn {
             in_flight: AtomicUsize::new(0),
             settling: AtomicBool::new(false),
             toll: OnceLock::new(),
+            origin: OnceLock::new(),
             quiet_until: AtomicU64::new(0),
             presence_missed: AtomicBool::new(false),
             finished: AtomicBool::new(false),

@@ -48,7 +48,7 @@ const LINE_PARTS: u32 = 2;
 
 /// What all sessions from an address have used, and who of them is read from next.
 #[derive(Debug)]
-struct Address {
+pub(super) struct Address {
     meter: Meter,
     connections: AtomicUsize,
     /// When too much was sent, one sleeps until something may be read; the others stand behind it and need no waking.
@@ -106,15 +106,35 @@ pub(super) fn arrive(shared: &Shared, address: IpAddr) -> Result<(), Full> {
     if address.meter.of(What::Connections).take(tolls.limits.connections, now) { Ok(()) } else { Err(Full::Fast) }
 }
 
+/// Whether only what is said explicitly holds for this address.
+pub(super) fn is_exempt(shared: &Shared, address: IpAddr) -> bool {
+    shared.tolls.as_ref().is_some_and(|tolls| tolls.limits.is_exempt(address))
+}
+
+/// What all from a connection's address have used; none if they aren't limited.
+fn origin<'c>(shared: &Shared, conn: &'c Conn) -> Option<&'c Arc<Address>> {
+    let find = || {
+        let (tolls, address) = (shared.tolls.as_ref()?, conn.address?.ip());
+        let now = shared.clock.nanos();
+        (!tolls.limits.is_exempt(address)).then(|| tolls.addresses.lock().of(address.into(), now))
+    };
+    conn.origin.get_or_init(find).as_ref()
+}
+
+/// How many frames there may be from the address of a connection without a session.
+fn stranger<'c>(shared: &Shared, conn: &'c Conn) -> Option<(&'c Meter, Rate)> {
+    let (limits, address) = (&shared.tolls.as_ref()?.limits, origin(shared, conn)?);
+    conn.toll.get().is_none().then_some((&address.meter, limits.address.frames))
+}
+
 /// A session has a connection: find what counts for it.
 pub(super) fn attach(shared: &Shared, conn: &Conn, session: &Session) {
     let Some(tolls) = &shared.tolls else { return };
-    let address = conn.address.map(|address| address.ip());
-    if address.is_some_and(|address| tolls.limits.is_exempt(address)) {
+    if conn.address.is_some_and(|address| tolls.limits.is_exempt(address.ip())) {
         return;
     }
     let now = shared.clock.nanos();
-    let address = address.map(|address| tolls.addresses.lock().of(address.into(), now));
+    let address = origin(shared, conn).cloned();
     // A guest has one session only.
     let author = &session.author();
     let account = (author.kind == PrincipalKind::Account).then(|| tolls.accounts.lock().of(author.principal, now));
@@ -246,14 +266,24 @@ pub(super) fn spilled(shared: &Shared, conn: &Conn, bytes: usize) {
 
 /// So many frames were read.
 pub(super) fn frames(shared: &Shared, conn: &Conn, n: u64) {
-    if let Some(counted) = Counted::new(shared, conn) {
-        counted.charge(What::Frames, n);
+    match Counted::new(shared, conn) {
+        Some(counted) => counted.charge(What::Frames, n),
+        None => {
+            if let Some((meter, rate)) = stranger(shared, conn) {
+                meter.of(What::Frames).charge(rate, shared.clock.nanos(), n);
+            }
+        }
     }
 }
 
-/// How long nothing is to be read because of what this session or this account did, if so.
+/// How long nothing is to be read because of what this session or this account did, if so; or, before there is a session,
+/// all from its address.
 pub(super) fn quiet(shared: &Shared, conn: &Conn) -> Option<Duration> {
-    let counted = Counted::new(shared, conn)?;
+    let Some(counted) = Counted::new(shared, conn) else {
+        let (meter, rate) = stranger(shared, conn)?;
+        let wait = meter.of(What::Frames).wait(rate, shared.clock.nanos(), 1);
+        return (wait > 0).then(|| Duration::from_nanos(wait));
+    };
     let told = conn.quiet_until.load(Ordering::Relaxed).saturating_sub(counted.now);
     let own = counted.meters().filter(|(rates, _)| !std::ptr::eq(*rates, &counted.limits.address));
     let owed = own.map(|(rates, meter)| meter.of(What::Frames).wait(rates.frames, counted.now, 1)).max();

@@ -4,7 +4,7 @@ use crate::id::Alias;
 use crate::protocol::code::Code;
 use crate::protocol::frame::{self, Frame};
 use crate::protocol::message::{Attach, Auth, Bye, Cursor, Hello, Kind, MAGIC};
-use crate::protocol::{self, VERSION};
+use crate::protocol::{self, MAX_CURSORS, VERSION};
 use crate::text::NameError;
 
 /// Refused tries after which the connection ends.
@@ -19,6 +19,12 @@ pub(crate) const EVENT_OVERHEAD: u32 = 1024;
 /// Cursors that may be sent along; further ones are of no use without a session to resume.
 const MAX_ATTACH_FRAMES: u16 = 256;
 
+/// Frames that a handshake may take: five tries, each with all that is pipelined behind it, need fewer …
+const MAX_FRAMES: u32 = 1024;
+
+/// … and bytes of their bodies.
+const MAX_BYTES: usize = 1 << 20;
+
 /// Where a connection stands.
 #[derive(Debug, Default)]
 pub(crate) struct Handshake {
@@ -28,6 +34,8 @@ pub(crate) struct Handshake {
     skipping: bool,
     attaches: u16,
     cursors: Vec<Cursor>,
+    frames: u32,
+    bytes: usize,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +85,11 @@ impl Handshake {
     /// Take a frame. `max_event` is the server's largest event, in bytes.
     pub(crate) fn frame(&mut self, frame: &Frame<'_>, max_event: u32) -> Step {
         let kind = Kind(frame.header.kind);
+        (self.frames, self.bytes) = (self.frames + 1, self.bytes + frame.body.len());
+        if self.frames > MAX_FRAMES || self.bytes > MAX_BYTES {
+            let text = format!("a handshake takes at most {MAX_FRAMES} frames, of {MAX_BYTES} bytes together");
+            return Step::Fail(Code::OUT_OF_ORDER, text);
+        }
         match (self.stage, kind) {
             (Stage::Hello, Kind::Hello) => self.hello(frame.body, max_event),
             (Stage::Hello, _) => Step::Fail(Code::NOT_CHATNET, "a chatnet connection begins with Hello".into()),
@@ -169,6 +182,9 @@ impl Handshake {
             Err(e) => return malformed("Attach", &e),
         };
         self.attaches += 1;
+        if self.cursors.len() + attach.cursors.len() > MAX_CURSORS {
+            return Step::Fail(Code::MALFORMED, format!("more than {MAX_CURSORS} cursors"));
+        }
         self.cursors.extend(attach.cursors);
         if !attach.more {
             let cursors = std::mem::take(&mut self.cursors);
@@ -188,6 +204,7 @@ fn malformed(what: &str, e: &protocol::DecodeError) -> Step {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::{Lineage, RoomId, Seq};
     use crate::protocol::message::Join;
     use crate::protocol::{Message, to_frame};
 
@@ -275,5 +292,34 @@ mod tests {
         let last = Attach { token: Some(token.clone().into()), cursors: vec![cursor(2)], more: false };
         let expected = Step::Attached { token: Some(token), cursors: vec![cursor(1), cursor(2)] };
         assert_eq!(feed(&mut h, &last), expected);
+    }
+
+    #[test]
+    fn a_handshake_without_an_end_has_one() {
+        let mut h = greeted();
+        feed(&mut h, &auth("admin"));
+        let skipped = (0..).take_while(|_| feed(&mut h, &join()) == Step::Nothing).take(5000).count();
+        assert_eq!(skipped, 1022, "a Hello and an Auth before");
+        assert!(matches!(feed(&mut h, &join()), Step::Fail(Code::OUT_OF_ORDER, _)));
+
+        let mut h = greeted();
+        feed(&mut h, &auth("admin"));
+        let large = Join { request: 1, name: "x".repeat(4000) };
+        let skipped = (0..).take_while(|_| feed(&mut h, &large) == Step::Nothing).take(5000).count();
+        assert!((255..265).contains(&skipped), "{skipped}: 1 MiB");
+    }
+
+    #[test]
+    fn there_are_only_so_many_cursors() {
+        let mut h = greeted();
+        feed(&mut h, &auth("ada"));
+        h.admitted();
+        let cursor =
+            Cursor { lineage: Lineage::from_bytes([1; 16]), room: RoomId::from_bytes([1; 16]), seq: Seq::new(1) };
+        let page = |n| Attach { token: None, cursors: vec![cursor; n], more: true };
+        for _ in 0..64 {
+            assert_eq!(feed(&mut h, &page(64)), Step::Nothing);
+        }
+        assert!(matches!(feed(&mut h, &page(1)), Step::Fail(Code::MALFORMED, _)));
     }
 }

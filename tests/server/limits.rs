@@ -364,3 +364,17 @@ fn no_password_is_hashed_for_who_may_not_have_a_room_with_it() {
     eve.send(&CreateRoom { request: 9, name: "den".into(), settings, password: password() });
     assert_eq!(eve.skip_to::<ErrorReply>().code, Code::ROOM_EXISTS);
 }
+
+#[test]
+fn frames_of_those_who_are_not_in_yet_count_for_their_address() {
+    let server = limited(|limits| limits.address.frames = Rate::per_second(100, 100));
+    let mut eve = Wire::connect(server.addr);
+    eve.hello();
+    eve.raw(&to_frame(&Ping { nonce: 1 }).repeat(300));
+    // Not known, and told so: all before it was read by then.
+    eve.raw(&[0, 0, 0, 1, 0x7f, 0xff, 0, 0, 0x80]);
+    eve.expect::<ErrorReply>();
+    let begun = Instant::now();
+    Wire::connect(server.addr).hello();
+    assert!(begun.elapsed() >= Duration::from_millis(1500), "{:?}", begun.elapsed());
+}
