@@ -246,9 +246,15 @@ impl Alias {
     }
 
     /// What this alias has in common with those that look like it, whatever their case and script: two aliases with the
-    /// same skeleton can't be told apart, and only one of them may be somebody's. Not for showing.
+    /// same skeleton can't be told apart, and only one of them may be somebody's. Not for showing. It is the skeleton of
+    /// the alias as it is written; what looks like it in small letters or in capitals isn't taken beside it either.
     pub fn skeleton(&self) -> String {
         text::skeleton(&self.0)
+    }
+
+    /// The skeletons of the ways in which it may be written.
+    pub(crate) fn looks(&self) -> Vec<String> {
+        text::looks(&self.0)
     }
 
     /// Check that it isn't kept for the server's own use, such as `admin`, and doesn't look like it.

@@ -42,6 +42,7 @@ mod house;
 mod login;
 mod membership;
 mod moderation;
+mod names;
 mod output;
 mod pairs;
 mod people;

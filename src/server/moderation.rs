@@ -11,6 +11,7 @@ use super::deed::Deed;
 use super::guard;
 use super::house::Who;
 use super::membership::{self, Refusal, answer};
+use super::names;
 use super::people;
 use super::reader::Reader;
 use super::rooms::{Room, State};
@@ -214,7 +215,7 @@ fn target(shared: &Shared, room: &Room, moderate: &Moderate) -> Result<Option<Ta
     let state = room.lock();
     let standing = state.house.standings.values().find(|standing| match whom {
         Whom::Id(id) => standing.principal == *id,
-        Whom::Name(name) => standing.alias.folded() == name.to_lowercase(),
+        Whom::Name(name) => names::is_called(&standing.alias, name),
     });
     if let Some(standing) = standing {
         let (principal, kind, alias) = (standing.principal, standing.kind, standing.alias.clone());

@@ -6,18 +6,15 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::names::{self, Names};
 use super::session;
 use crate::id::{Alias, PrincipalId, RoomId, Timestamp, random_bytes};
 use crate::protocol::PrincipalKind;
 use crate::room::Author;
 use crate::store::{AccountRecord, BanRecord, Change, CodeRecord, StandingRecord, TokenHash};
-use crate::text;
 
 /// How long an invite code, or one that resets a password, is good, in milliseconds: a week.
 const CODE_MS: i64 = 7 * 86_400_000;
-
-/// No alias is longer, in bytes: what is longer isn't looked at.
-const MAX_NAME: usize = 256;
 
 /// See the module. A leaf among the locks: nothing else is locked under it.
 #[derive(Debug, Default)]
@@ -28,8 +25,7 @@ pub(super) struct People {
 #[derive(Debug, Default)]
 struct Inner {
     by_id: HashMap<PrincipalId, AccountRecord>,
-    /// By skeleton: of aliases that look alike, one is taken.
-    by_alias: HashMap<String, PrincipalId>,
+    aliases: Names<PrincipalId>,
     /// Where accounts are members.
     rooms: HashMap<PrincipalId, BTreeSet<RoomId>>,
     blocks: HashSet<(PrincipalId, PrincipalId)>,
@@ -56,7 +52,7 @@ impl People {
     ) {
         let mut inner = self.inner.lock();
         for account in accounts {
-            inner.by_alias.insert(account.alias.skeleton(), account.principal);
+            inner.aliases.keep(&account.alias, account.principal);
             inner.by_id.insert(account.principal, account);
         }
         for standing in standings.iter().filter(|standing| standing.member) {
@@ -78,19 +74,16 @@ impl People {
 
     /// The account of this alias, unless it is deleted.
     pub(super) fn named(&self, alias: &str) -> Option<AccountRecord> {
-        if alias.len() > MAX_NAME {
-            return None;
-        }
         let inner = self.inner.lock();
-        let account = inner.by_id.get(inner.by_alias.get(&text::skeleton(alias))?)?;
+        let mut meant = inner.aliases.meant(alias).into_iter().filter_map(|id| inner.by_id.get(&id));
         // One that merely looks like it is somebody else's.
-        let same = account.alias.folded() == alias.to_lowercase();
-        (same && !account.deleted).then(|| account.clone())
+        let account = meant.find(|account| names::is_called(&account.alias, alias))?;
+        (!account.deleted).then(|| account.clone())
     }
 
-    /// Whether an alias of this skeleton is an account's, or was.
-    pub(super) fn is_reserved(&self, skeleton: &str) -> bool {
-        self.inner.lock().by_alias.contains_key(skeleton)
+    /// Whether an alias of this look is an account's, or was.
+    pub(super) fn is_reserved(&self, look: &str) -> bool {
+        self.inner.lock().aliases.has(look)
     }
 
     pub(super) fn is_admin(&self, principal: PrincipalId) -> bool {
@@ -100,8 +93,9 @@ impl People {
     /// Take an account as it is now. False if its alias is another one's.
     pub(super) fn put(&self, account: AccountRecord) -> bool {
         let mut inner = self.inner.lock();
-        let owner = *inner.by_alias.entry(account.alias.skeleton()).or_insert(account.principal);
-        let fine = owner == account.principal;
+        let (principal, alias) = (account.principal, &account.alias);
+        let same = inner.by_id.get(&principal).is_some_and(|known| known.alias == *alias);
+        let fine = same || inner.aliases.take(alias, principal);
         if fine {
             inner.by_id.insert(account.principal, account);
         }
@@ -112,7 +106,7 @@ impl People {
     pub(super) fn forget(&self, principal: PrincipalId) {
         let mut inner = self.inner.lock();
         if let Some(account) = inner.by_id.remove(&principal) {
-            inner.free(principal, &account.alias.skeleton());
+            inner.aliases.give_up(&account.alias, principal, None);
         }
     }
 
@@ -148,26 +142,22 @@ impl People {
 
     /// Keep another alias for an account, besides the one that it has. False if it is another one's.
     pub(super) fn reserve(&self, principal: PrincipalId, alias: &Alias) -> bool {
-        *self.inner.lock().by_alias.entry(alias.skeleton()).or_insert(principal) == principal
+        self.inner.lock().aliases.take(alias, principal)
     }
 
     /// An account doesn't get the alias that was kept for it.
     pub(super) fn unreserve(&self, principal: PrincipalId, alias: &Alias) {
         let mut inner = self.inner.lock();
-        let skeleton = alias.skeleton();
-        if inner.by_id.get(&principal).is_none_or(|account| account.alias.skeleton() != skeleton) {
-            inner.free(principal, &skeleton);
-        }
+        let Inner { by_id, aliases, .. } = &mut *inner;
+        aliases.give_up(alias, principal, by_id.get(&principal).map(|account| &account.alias));
     }
 
     /// An account has the alias that was kept for it; the one before is free.
     pub(super) fn renamed(&self, principal: PrincipalId, alias: &Alias) {
         let mut inner = self.inner.lock();
         let Some(account) = inner.by_id.get_mut(&principal) else { return };
-        let before = std::mem::replace(&mut account.alias, alias.clone()).skeleton();
-        if before != alias.skeleton() {
-            inner.free(principal, &before);
-        }
+        let before = std::mem::replace(&mut account.alias, alias.clone());
+        inner.aliases.give_up(&before, principal, Some(alias));
     }
 
     /// Change an account; what is to be kept of it.
@@ -303,15 +293,6 @@ impl People {
         let mut rest = all.into_iter().filter(|a| after.as_ref().is_none_or(|after| a.alias.folded() > *after));
         let page: Vec<_> = rest.by_ref().take(limit).cloned().collect();
         (page, rest.next().is_some())
-    }
-}
-
-impl Inner {
-    /// An alias of this skeleton is free again, if it was this account's.
-    fn free(&mut self, principal: PrincipalId, skeleton: &str) {
-        if self.by_alias.get(skeleton) == Some(&principal) {
-            self.by_alias.remove(skeleton);
-        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::conn::{Close, Conn};
+use super::names::{self, Names};
 use super::session::{Session, Token};
 use crate::id::{Alias, PrincipalId, SessionId};
 use crate::limit::{Connections, Full};
@@ -30,10 +31,9 @@ struct Inner {
     connections: Connections,
     conns: BTreeMap<u64, Arc<Conn>>,
     sessions: BTreeMap<SessionId, Arc<Session>>,
-    /// By skeleton: of aliases that look alike, one is taken.
-    aliases: HashMap<String, SessionId>,
+    aliases: Names<SessionId>,
     /// The second alias of guests who are being renamed.
-    second: HashMap<SessionId, String>,
+    second: HashMap<SessionId, Alias>,
     tokens: HashMap<TokenHash, SessionId>,
     owners: BTreeSet<(PrincipalId, SessionId)>,
     /// Those without a connection, by the time at which they end.
@@ -50,7 +50,7 @@ impl Sessions {
                 connections: Connections::new(max, max_per_address),
                 conns: BTreeMap::new(),
                 sessions: BTreeMap::new(),
-                aliases: HashMap::new(),
+                aliases: Names::default(),
                 second: HashMap::new(),
                 tokens: HashMap::new(),
                 owners: BTreeSet::new(),
@@ -82,7 +82,7 @@ impl Sessions {
         self.inner.lock().sessions.get(&session).cloned()
     }
 
-    /// Make a session under an alias, or one of the server's choice; `reserved` are the skeletons that guests can't have. A free
+    /// Make a session under an alias, or one of the server's choice; `reserved` are the looks that guests can't have. A free
     /// alias as the error.
     pub(super) fn claim(
         &self,
@@ -92,15 +92,14 @@ impl Sessions {
     ) -> Result<Arc<Session>, Alias> {
         let mut inner = self.inner.lock();
         let alias = match wish {
-            Some(wish) if inner.aliases.contains_key(&wish.skeleton()) || reserved(&wish.skeleton()) => {
+            Some(wish) if wish.looks().iter().any(|look| inner.aliases.has(look) || reserved(look)) => {
                 return Err(inner.free_like(wish, &reserved));
             }
             Some(wish) => wish.clone(),
             None => inner.free_guest(&reserved),
         };
-        let skeleton = alias.skeleton();
-        let session = Arc::new(make(alias));
-        inner.aliases.insert(skeleton, session.id);
+        let session = Arc::new(make(alias.clone()));
+        inner.aliases.keep(&alias, session.id);
         Ok(session)
     }
 
@@ -112,14 +111,14 @@ impl Sessions {
         reserved: impl Fn(&str) -> bool,
     ) -> Result<(), Alias> {
         let mut inner = self.inner.lock();
-        let skeleton = alias.skeleton();
-        if inner.aliases.get(&skeleton).is_some_and(|id| *id != session.id) || reserved(&skeleton) {
+        if alias.looks().iter().any(|look| reserved(look)) || !inner.aliases.take(alias, session.id) {
             return Err(inner.free_like(alias, &reserved));
         }
         // Of a session that has ended meanwhile nothing is kept.
         if inner.sessions.contains_key(&session.id) {
-            inner.aliases.insert(skeleton.clone(), session.id);
-            inner.second.insert(session.id, skeleton);
+            inner.second.insert(session.id, alias.clone());
+        } else {
+            inner.aliases.give_up(alias, session.id, None);
         }
         Ok(())
     }
@@ -127,40 +126,32 @@ impl Sessions {
     /// A guest doesn't get the alias that was kept for it.
     pub(super) fn give_back(&self, session: &Session) {
         let mut inner = self.inner.lock();
-        if let Some(skeleton) = inner.second.remove(&session.id)
-            && session.author().alias.skeleton() != skeleton
-        {
-            inner.aliases.remove(&skeleton);
+        if let Some(second) = inner.second.remove(&session.id) {
+            inner.aliases.give_up(&second, session.id, Some(&session.author().alias));
         }
     }
 
     /// A session's person has another alias; a guest's one before is free.
     pub(super) fn renamed(&self, session: &Session, author: &Arc<Author>) {
         let mut inner = self.inner.lock();
-        let before = session.author().alias.skeleton();
+        let before = session.author();
         session.rename(author);
         inner.second.remove(&session.id);
-        if before != author.alias.skeleton() && inner.aliases.get(&before) == Some(&session.id) {
-            inner.aliases.remove(&before);
-        }
+        inner.aliases.give_up(&before.alias, session.id, Some(&author.alias));
     }
 
     /// Whether a guest has this alias. `reserve` is called under the lock if not: no guest can take it meanwhile.
     pub(super) fn unless_claimed<T>(&self, alias: &Alias, reserve: impl FnOnce() -> T) -> Option<T> {
         let inner = self.inner.lock();
-        (!inner.aliases.contains_key(&alias.skeleton())).then(reserve)
+        (!alias.looks().iter().any(|look| inner.aliases.has(look))).then(reserve)
     }
 
     /// The guest's session of this alias.
     pub(super) fn by_alias(&self, alias: &str) -> Option<Arc<Session>> {
-        // Longer than any alias: it isn't looked at.
-        if alias.len() > 256 {
-            return None;
-        }
         let inner = self.inner.lock();
-        let session = inner.sessions.get(inner.aliases.get(&text::skeleton(alias))?)?;
+        let mut meant = inner.aliases.meant(alias).into_iter().filter_map(|id| inner.sessions.get(&id));
         // One that merely looks like it is somebody else's.
-        (session.author().alias.folded() == alias.to_lowercase()).then(|| Arc::clone(session))
+        meant.find(|session| names::is_called(&session.author().alias, alias)).cloned()
     }
 
     /// Every session of a principal.
@@ -186,13 +177,9 @@ impl Sessions {
 
     /// Put back a session that the store has kept. False if its alias is taken.
     pub(super) fn restore(&self, session: &Arc<Session>) -> bool {
-        let skeleton = session.author().alias.skeleton();
         let mut inner = self.inner.lock();
-        if session.kind != PrincipalKind::Account {
-            if inner.aliases.contains_key(&skeleton) {
-                return false;
-            }
-            inner.aliases.insert(skeleton, session.id);
+        if session.kind != PrincipalKind::Account && !inner.aliases.take(&session.author().alias, session.id) {
+            return false;
         }
         inner.owners.insert((session.principal, session.id));
         inner.sessions.insert(session.id, Arc::clone(session));
@@ -241,12 +228,9 @@ impl Sessions {
     pub(super) fn release(&self, session: &Session) {
         let mut inner = self.inner.lock();
         // While it is being renamed it has two.
-        for skeleton in
-            [Some(session.author().alias.skeleton()), inner.second.remove(&session.id)].into_iter().flatten()
-        {
-            if inner.aliases.get(&skeleton) == Some(&session.id) {
-                inner.aliases.remove(&skeleton);
-            }
+        let second = inner.second.remove(&session.id);
+        for alias in [Some(session.author().alias.clone()), second].into_iter().flatten() {
+            inner.aliases.give_up(&alias, session.id, None);
         }
         for token in session.tokens() {
             inner.tokens.remove(&token);
@@ -304,10 +288,10 @@ impl Inner {
         // Room for three digits.
         let head = text::graphemes(wish.as_str(), Alias::MAX_CHARS - 3).trim_end();
         // Once: this runs under the lock, and a thousand times if everybody wants the same alias.
-        let skeleton = text::skeleton(head);
+        let looks = text::looks(head);
         let free = |n: &String| {
-            let skeleton = format!("{skeleton}{}", text::skeleton(n));
-            !self.aliases.contains_key(&skeleton) && !reserved(&skeleton)
+            let n = text::skeleton(n);
+            looks.iter().map(|look| format!("{look}{n}")).all(|look| !self.aliases.has(&look) && !reserved(&look))
         };
         let suffix = (2..1000).map(|n| n.to_string()).find(free);
         let alias = suffix.and_then(|suffix| Alias::parse(&format!("{head}{suffix}")).ok());
@@ -318,8 +302,7 @@ impl Inner {
         loop {
             self.guests += 1;
             let alias = Alias::parse(&format!("guest{}", self.guests)).expect("letters and digits make an alias");
-            let skeleton = alias.skeleton();
-            if !self.aliases.contains_key(&skeleton) && !reserved(&skeleton) {
+            if alias.looks().iter().all(|look| !self.aliases.has(look) && !reserved(look)) {
                 return alias;
             }
         }

@@ -31,7 +31,7 @@ pub(crate) use body::check_text;
 pub use display::{display_line, display_text};
 pub use names::NameError;
 pub(crate) use names::{check_name, check_word, graphemes};
-pub(crate) use skeleton::{is_reserved, skeleton};
+pub(crate) use skeleton::{is_reserved, looks, skeleton};
 
 /// The most combining marks in a row that a name may hold, and that are shown. Hebrew with vowels and accents needs
 /// five; what goes beyond is there to cover the lines around it.

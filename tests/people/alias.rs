@@ -418,3 +418,28 @@ fn the_library_s_client_tells_its_own_and_others_aliases() {
         );
     });
 }
+
+#[test]
+fn of_names_that_look_alike_in_one_case_only_one_is_taken() {
+    let server = open();
+    drop(register(server.addr, "victor"));
+    let _brown = Wire::guest(server.addr, "brown");
+    for alias in ["νictor", "bгown", "Вгown", "VICT0R", "adm𝗂n", "ad min"] {
+        let guest = Auth { mechanism: "guest".into(), data: alias.as_bytes().to_vec().into() };
+        assert!(attempt(server.addr, &guest).is_err(), "{alias}");
+    }
+}
+
+#[test]
+fn an_alias_with_a_space_is_also_found_by_what_commands_can_say() {
+    let server = open();
+    let (mut ada, _bob) = (register(server.addr, "Ada L"), Wire::guest(server.addr, "Bob B"));
+    for alias in ["ada_l", "BOB_B"] {
+        let guest = Auth { mechanism: "guest".into(), data: alias.as_bytes().to_vec().into() };
+        assert!(attempt(server.addr, &guest).is_err(), "{alias}");
+    }
+    for (name, alias) in [("Ada_L", "Ada L"), ("ada l", "Ada L"), ("bob_b", "Bob B")] {
+        ada.send(&Whois { request: 4, whom: Whom::Name(name.into()) });
+        assert_eq!(ada.skip_to::<Profile>().person.alias, alias);
+    }
+}
