@@ -10,7 +10,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("text", &[]),
     ("protocol", &["id"]),
     ("limit", &["id"]),
-    ("room", &["id", "protocol", "limit"]),
+    ("room", &["id", "text", "protocol", "limit"]),
     ("session", &["id", "text", "protocol", "room"]),
     ("rt", &[]),
     ("auth", &["id", "limit"]),

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use crate::id::{Alias, PrincipalId};
 use crate::limit::Network;
+use crate::text;
 
 /// Whom a ban is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -12,7 +13,7 @@ use crate::limit::Network;
 pub enum BanTarget {
     /// This one, under whatever alias; the one of the time is for reading.
     Principal(PrincipalId, Alias),
-    /// Whoever's alias fits: `*` stands for any characters, `?` for one; letter case doesn't count.
+    /// Whoever's alias fits, or looks as if it did: `*` stands for any characters, `?` for one; letter case doesn't count.
     Mask(String),
     /// Whoever comes from there.
     Address(Network),
@@ -43,13 +44,20 @@ impl BanTarget {
         match self {
             Self::Principal(banned, _) => *banned == principal,
             Self::Mask(mask) => {
-                let mask: Vec<char> = mask.chars().collect();
-                let alias: Vec<char> = alias.folded().chars().collect();
-                matches(&mask, &alias)
+                fits(mask, &alias.folded()) || {
+                    // Letters that look alike are taken for each other.
+                    let (masks, aliases) = (text::looks(mask), alias.looks());
+                    masks.iter().any(|mask| aliases.iter().any(|alias| fits(mask, alias)))
+                }
             }
             Self::Address(network) => address.is_some_and(|address| network.contains(address)),
         }
     }
+}
+
+fn fits(mask: &str, name: &str) -> bool {
+    let (mask, name): (Vec<char>, Vec<char>) = (mask.chars().collect(), name.chars().collect());
+    matches(&mask, &name)
 }
 
 /// Whether a mask fits a name, in time that is bounded by the product of their lengths.
@@ -88,6 +96,13 @@ mod tests {
         assert!(fits("Spam*", "SPAMMER", None) && fits("*", "x", None) && fits("a?c", "abc", None));
         assert!(fits("*bot*", "robotic", None) && fits("a*b*c", "aXXbXbc", None));
         assert!(!fits("spam*", "ispam", None) && !fits("a?c", "ac", None) && !fits("*bot", "bots", None));
+    }
+
+    #[test]
+    fn a_mask_fits_what_looks_like_what_it_fits() {
+        assert!(fits("spam*", "ѕpam bot", None) && fits("*spam", "BUY SΡAM", None));
+        assert!(fits("spam*", "sраm", None) && fits("ѕpam*", "spam bot", None) && fits("ad?m", "аdam", None));
+        assert!(fits("ill*", "lll", None) && !fits("spam*", "ѕpan", None) && !fits("spam?", "ѕpam", None));
     }
 
     #[test]
