@@ -456,6 +456,7 @@ fn forget(shared: &Arc<Shared>, session: &Session, rooms: &[Arc<Member>]) {
         shared.people.left(session.principal, room.id);
     }
     shared.people.forget_rooms(session.principal);
+    shared.people.forget_blocks(session.principal).into_iter().for_each(|change| shared.keep(change));
 }
 
 /// End the sessions whose time without a connection is over.
@@ -533,12 +534,15 @@ pub(super) fn restore(shared: &Arc<Shared>, snapshot: Snapshot) {
         room.restore(&member);
         session.rooms.lock().push(member);
     }
+    // Others are guests whose session has not been kept.
+    let is_here = |who| shared.people.knows(who) || !shared.sessions.of(who).is_empty();
     for room in rooms.values() {
-        // A guest's, whose session has not been kept.
-        let is_here = |who| shared.people.knows(who) || !shared.sessions.of(who).is_empty();
         if room.pair.is_some_and(|(a, b)| !is_here(a) || !is_here(b)) {
             membership::close(shared, room, "the guest whose direct this was is gone");
         }
+    }
+    for guest in shared.people.with_blocks().into_iter().filter(|who| !is_here(*who)) {
+        shared.people.forget_blocks(guest).into_iter().for_each(|change| shared.keep(change));
     }
     shared.rooms.end_empty(|change| shared.keep(change));
 }

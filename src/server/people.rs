@@ -16,6 +16,9 @@ use crate::store::{AccountRecord, BanRecord, Change, CodeRecord, StandingRecord,
 /// How long an invite code, or one that resets a password, is good, in milliseconds: a week.
 const CODE_MS: i64 = 7 * 86_400_000;
 
+/// People whom one person has blocked, at most.
+const MAX_BLOCKS: usize = 1000;
+
 /// See the module. A leaf among the locks: nothing else is locked under it.
 #[derive(Debug, Default)]
 pub(super) struct People {
@@ -28,7 +31,10 @@ struct Inner {
     aliases: Names<PrincipalId>,
     /// Where accounts are members.
     rooms: HashMap<PrincipalId, BTreeSet<RoomId>>,
-    blocks: HashSet<(PrincipalId, PrincipalId)>,
+    /// Who has blocked whom …
+    blocks: BTreeSet<(PrincipalId, PrincipalId)>,
+    /// … and whom who has.
+    blockers: BTreeSet<(PrincipalId, PrincipalId)>,
     codes: HashMap<TokenHash, CodeRecord>,
     bans: Vec<BanRecord>,
     away: HashMap<PrincipalId, String>,
@@ -59,6 +65,7 @@ impl People {
             inner.rooms.entry(standing.principal).or_default().insert(standing.room);
         }
         inner.bans = bans.iter().filter(|ban| ban.room.is_none()).cloned().collect();
+        inner.blockers = blocks.iter().map(|(who, blocked)| (*blocked, *who)).collect();
         inner.blocks = blocks.into_iter().collect();
         inner.codes = codes.into_iter().map(|code| (code.hash, code)).collect();
     }
@@ -195,7 +202,7 @@ impl People {
     /// Whom somebody has blocked, in the order of their ids.
     pub(super) fn blocked_by(&self, principal: PrincipalId) -> BTreeSet<PrincipalId> {
         let inner = self.inner.lock();
-        inner.blocks.iter().filter(|(who, _)| *who == principal).map(|(_, blocked)| *blocked).collect()
+        others(&inner.blocks, principal).collect()
     }
 
     /// Whether one of two has blocked the other.
@@ -204,15 +211,34 @@ impl People {
         inner.blocks.contains(&(a, b)) || inner.blocks.contains(&(b, a))
     }
 
-    pub(super) fn block(&self, principal: PrincipalId, blocked: PrincipalId, on: bool) -> Change {
+    /// Block somebody, or take that back; none if somebody has blocked as many as they may.
+    pub(super) fn block(&self, principal: PrincipalId, blocked: PrincipalId, on: bool) -> Option<Change> {
         let mut inner = self.inner.lock();
-        if on {
-            inner.blocks.insert((principal, blocked));
-            Change::PutBlock { principal, blocked }
-        } else {
-            inner.blocks.remove(&(principal, blocked));
-            Change::DropBlock { principal, blocked }
+        if !on {
+            return Some(inner.unblock(principal, blocked));
         }
+        let more = !inner.blocks.contains(&(principal, blocked));
+        if more && others(&inner.blocks, principal).count() >= MAX_BLOCKS {
+            return None;
+        }
+        inner.blocks.insert((principal, blocked));
+        inner.blockers.insert((blocked, principal));
+        Some(Change::PutBlock { principal, blocked })
+    }
+
+    /// A guest is gone: nobody keeps their blocks, or those of them.
+    pub(super) fn forget_blocks(&self, guest: PrincipalId) -> Vec<Change> {
+        let mut inner = self.inner.lock();
+        let blocked: Vec<_> = others(&inner.blocks, guest).collect();
+        let blockers: Vec<_> = others(&inner.blockers, guest).collect();
+        let by = blocked.into_iter().map(|blocked| (guest, blocked));
+        let of = blockers.into_iter().map(|who| (who, guest));
+        by.chain(of).map(|(who, blocked)| inner.unblock(who, blocked)).collect()
+    }
+
+    /// Everybody who has blocked somebody, or whom somebody has blocked.
+    pub(super) fn with_blocks(&self) -> BTreeSet<PrincipalId> {
+        self.inner.lock().blocks.iter().flat_map(|(who, blocked)| [*who, *blocked]).collect()
     }
 
     /// What keeps somebody off the server: the ban that fits.
@@ -294,6 +320,23 @@ impl People {
         let page: Vec<_> = rest.by_ref().take(limit).cloned().collect();
         (page, rest.next().is_some())
     }
+}
+
+impl Inner {
+    fn unblock(&mut self, principal: PrincipalId, blocked: PrincipalId) -> Change {
+        self.blocks.remove(&(principal, blocked));
+        self.blockers.remove(&(blocked, principal));
+        Change::DropBlock { principal, blocked }
+    }
+}
+
+/// Whom somebody stands before, in a set of pairs.
+fn others(
+    pairs: &BTreeSet<(PrincipalId, PrincipalId)>,
+    who: PrincipalId,
+) -> impl Iterator<Item = PrincipalId> + use<'_> {
+    let (low, high) = (PrincipalId::from_bytes([0; 16]), PrincipalId::from_bytes([0xff; 16]));
+    pairs.range((who, low)..=(who, high)).map(|(_, other)| *other)
 }
 
 /// An account as an author.

@@ -243,6 +243,8 @@ async fn block(shared: &Arc<Shared>, conn: &Conn, who: &Author, ask: Block) -> R
         return Err(Refusal::new(Code::BAD_REQUEST, "that is you"));
     }
     let change = shared.people.block(who.principal, other.principal, ask.blocked);
+    let many = "you have blocked as many people as one may: unblock somebody first";
+    let change = change.ok_or_else(|| Refusal::new(Code::NOT_PERMITTED, many))?;
     if let Some(room) = shared.rooms.of_pair(who.principal, other.principal) {
         let mut state = room.lock();
         state.house.blocked = shared.people.are_apart(who.principal, other.principal);

@@ -165,3 +165,25 @@ fn a_direct_in_which_nothing_was_said_ends_with_whoever_leaves_it() {
     assert_eq!(hear(&mut bob), ["this stays"]);
     assert_eq!(direct(&mut ada, "bob").unwrap().room, room);
 }
+
+#[test]
+fn nobody_keeps_whom_a_guest_had_blocked() {
+    let server = open();
+    let mut ada = register(server.addr, "ada");
+    let mut guest = Wire::guest(server.addr, "guest7");
+    let block = |whom: &str| Block { request: 13, whom: Whom::Name(whom.into()), blocked: true };
+    ada.send(&block("guest7"));
+    assert_eq!(answer(&mut ada, 13), Ok(()));
+    guest.send(&block("ada"));
+    assert_eq!(answer(&mut guest, 13), Ok(()));
+    let blocked = |wire: &mut Wire| {
+        wire.send(&ListBlocks { request: 15, after: None });
+        wire.skip_to::<BlocksPage>().blocked.len()
+    };
+    assert_eq!((blocked(&mut ada), blocked(&mut guest)), (1, 1));
+    guest.send(&Bye { code: Code::GOODBYE, text: String::new(), retry_after_ms: None });
+    guest.rest();
+    // The alias is free when the session has ended, of which nothing is kept then.
+    while attempt(server.addr, &Auth { mechanism: "guest".into(), data: b"guest7".to_vec().into() }).is_err() {}
+    assert_eq!(blocked(&mut ada), 0);
+}
