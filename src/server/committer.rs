@@ -338,6 +338,7 @@ impl Pending {
         let records = changes.iter().any(|change| !matches!(change, Change::Used { .. }));
         let retry = if records { changes.clone() } else { Vec::new() };
         changes.extend(given);
+        note(shared, &changes);
         let appended = if batches.is_empty() && changes.is_empty() {
             Ok(Vec::new())
         } else {
@@ -360,6 +361,25 @@ impl Pending {
         }
     }
 }
+
+/// Remember where somebody stands somehow without being a member.
+fn note(shared: &Shared, changes: &[Change]) {
+    for change in changes {
+        if let Change::PutStanding(standing) = change
+            && !standing.member
+        {
+            let who = standing.principal;
+            // Rooms that have ended needn't be remembered.
+            if shared.people.note(who, standing.room).is_multiple_of(NOTED) {
+                let ended = shared.people.stands(who).into_iter().filter(|room| shared.rooms.by_id(*room).is_none());
+                shared.people.forget_noted(who, &ended.collect::<Vec<_>>());
+            }
+        }
+    }
+}
+
+/// After so many rooms more it is looked which there still are.
+const NOTED: usize = 256;
 
 /// A number that is refused for good is used up, and stays so: nobody is told before that is kept.
 fn used(entry: &Entry) -> Option<Change> {

@@ -120,7 +120,7 @@ impl Deed {
             event: (EventKind::SETTINGS, body(&RoomChange { settings: Some(settings), ..change })),
             changes: vec![Change::PutSettings(record)],
             apply: Box::new(move |room, state| room.settle(state, given, password)),
-            then: None,
+            then: Some(Box::new(|shared, room| shared.rooms.relist(room))),
         })
     }
 

@@ -1,6 +1,7 @@
 //! What the server keeps of somebody, for themselves: what they are in which rooms, whom they have blocked, and what they
 //! have said; in pages, none of which costs much.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::conn::Conn;
@@ -41,10 +42,13 @@ pub(super) fn memberships(shared: &Shared, conn: &Conn, ask: ListMemberships) {
     }
     let principal = identity.session.principal;
     let (mut memberships, mut more) = (Vec::new(), false);
-    for room in shared.rooms.all() {
-        if ask.after.is_some_and(|after| room.id <= after) {
-            continue;
-        }
+    // Only their own: others' rooms may be many.
+    let mut own = shared.people.stands(principal);
+    for session in shared.sessions.of(principal) {
+        own.extend(session.rooms.lock().iter().map(|member| member.room.id));
+    }
+    let low = ask.after.map_or(Bound::Unbounded, Bound::Excluded);
+    for room in own.range((low, Bound::Unbounded)).filter_map(|id| shared.rooms.by_id(*id)) {
         let state = room.lock();
         let Some(membership) = membership(&room, &state, principal) else { continue };
         if memberships.len() == MAX_ENTRIES {
@@ -118,8 +122,7 @@ impl Search {
 
     /// Look, until there is enough; where to go on then.
     async fn run(&mut self, shared: &Shared) -> Result<Option<OwnPlace>, StoreError> {
-        let mut rooms = shared.rooms.all();
-        rooms.retain(|room| self.after.is_none_or(|after| room.id >= after.room));
+        let rooms = shared.rooms.since(self.after.map(|after| after.room), SCAN_ROOMS + 1);
         for (i, room) in rooms.iter().enumerate() {
             let mut seq = self.after.filter(|after| after.room == room.id).map_or(Seq::ZERO, |after| after.seq);
             if i == SCAN_ROOMS {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::id::{PrincipalId, RoomId, Seq, Timestamp};
 use crate::protocol::Code;
 use crate::protocol::PrincipalKind;
-use crate::protocol::message::{Rank, RoomSettings};
+use crate::protocol::message::{Rank, RoomKind, RoomSettings};
 use crate::room::permission::{Ticket, may};
 use crate::room::{Action, Author, Role};
 use crate::store::{BanRecord, Change, SettingsRecord, StandingRecord};
@@ -51,6 +51,11 @@ impl House {
             || self.settings.archived
             || self.blocked
             || self.standings.values().any(|standing| standing.muted_until.is_some());
+    }
+
+    /// Whether anybody may see the room in a list.
+    pub(super) fn is_listed(&self) -> bool {
+        matches!(self.settings.kind, RoomKind::Public | RoomKind::Password)
     }
 
     /// Whether there is anybody here who may not talk.

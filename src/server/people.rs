@@ -31,6 +31,8 @@ struct Inner {
     aliases: Names<PrincipalId>,
     /// Where accounts are members.
     rooms: HashMap<PrincipalId, BTreeSet<RoomId>>,
+    /// Where they stand somehow without being members, and where they did.
+    noted: HashMap<PrincipalId, BTreeSet<RoomId>>,
     /// Who has blocked whom …
     blocks: BTreeSet<(PrincipalId, PrincipalId)>,
     /// … and whom who has.
@@ -61,8 +63,9 @@ impl People {
             inner.aliases.keep(&account.alias, account.principal);
             inner.by_id.insert(account.principal, account);
         }
-        for standing in standings.iter().filter(|standing| standing.member) {
-            inner.rooms.entry(standing.principal).or_default().insert(standing.room);
+        for standing in standings {
+            let rooms = if standing.member { &mut inner.rooms } else { &mut inner.noted };
+            rooms.entry(standing.principal).or_default().insert(standing.room);
         }
         inner.bans = bans.iter().filter(|ban| ban.room.is_none()).cloned().collect();
         inner.blockers = blocks.iter().map(|(who, blocked)| (*blocked, *who)).collect();
@@ -194,9 +197,37 @@ impl People {
         }
     }
 
+    /// Somebody stands somehow in a room; in how many that is.
+    pub(super) fn note(&self, principal: PrincipalId, room: RoomId) -> usize {
+        let mut inner = self.inner.lock();
+        let noted = inner.noted.entry(principal).or_default();
+        noted.insert(room);
+        noted.len()
+    }
+
+    /// Where somebody stands somehow, as a member or not; also where that is over.
+    pub(super) fn stands(&self, principal: PrincipalId) -> BTreeSet<RoomId> {
+        let inner = self.inner.lock();
+        let (rooms, noted) = (inner.rooms.get(&principal), inner.noted.get(&principal));
+        rooms.into_iter().chain(noted).flatten().copied().collect()
+    }
+
+    /// In these rooms somebody doesn't stand at all any more.
+    pub(super) fn forget_noted(&self, principal: PrincipalId, rooms: &[RoomId]) {
+        let mut inner = self.inner.lock();
+        if let Some(noted) = inner.noted.get_mut(&principal) {
+            noted.retain(|room| !rooms.contains(room));
+            if noted.is_empty() {
+                inner.noted.remove(&principal);
+            }
+        }
+    }
+
     /// Somebody won't come back, wherever they are a member.
     pub(super) fn forget_rooms(&self, principal: PrincipalId) {
-        self.inner.lock().rooms.remove(&principal);
+        let mut inner = self.inner.lock();
+        inner.rooms.remove(&principal);
+        inner.noted.remove(&principal);
     }
 
     /// Whom somebody has blocked, in the order of their ids.

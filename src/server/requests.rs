@@ -1,5 +1,6 @@
 //! What people ask for about themselves and each other: accounts, sessions, lists, directs, blocks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::channel::oneshot;
@@ -20,7 +21,7 @@ use crate::id::{PrincipalId, RoomName};
 use crate::limit::What;
 use crate::protocol::message::{
     AuditEntry, AuditPage, Away, Block, ChangeAlias, ChangePassword, DeleteAccount, Direct, Done, EndSession,
-    ListAudit, ListOwnEvents, ListRooms, ListSessions, Notice, Profile, RoomEntry, RoomKind, RoomsPage, SessionEntry,
+    ListAudit, ListOwnEvents, ListRooms, ListSessions, Notice, Profile, RoomEntry, RoomsPage, SessionEntry,
     SessionsPage, Whois, Whom,
 };
 use crate::protocol::{Code, PrincipalKind};
@@ -29,6 +30,9 @@ use crate::store::{AccountRecord, Change};
 
 /// Entries of a list on one page, at most: it has to fit into a frame that any client takes.
 const MAX_PAGE: u32 = 50;
+
+/// Bytes behind which a page of rooms ends.
+const PAGE_BYTES: usize = 12 * 1024;
 
 /// The longest text of somebody who is away, in characters.
 const MAX_AWAY: usize = 200;
@@ -209,30 +213,28 @@ pub(super) fn rooms(shared: &Shared, conn: &Conn, ask: ListRooms) {
         return answer(conn, ask.request, Refusal::limited(wait));
     }
     let principal = identity.session.principal;
-    let (mut after, limit) = (ask.after.and_then(|name| RoomName::parse(&name).ok()), ask.limit.clamp(1, MAX_PAGE));
-    let mut entries = Vec::new();
-    let mut bytes = 0;
-    let more = loop {
-        let (page, more) = shared.rooms.page(after.as_ref(), limit as usize);
-        for room in &page {
-            after = Some(room.name.clone());
-            let state = room.lock();
-            let kind = state.house.settings.kind;
-            let listed = matches!(kind, RoomKind::Public | RoomKind::Password) || state.members.has(principal);
-            if listed {
-                bytes += room.name.as_str().len() + state.house.settings.topic.len() + 32;
-                let (name, members) = (room.name.to_string(), state.members.count() as u32);
-                entries.push(RoomEntry { name, members, settings: state.house.settings.clone() });
-            }
-            if entries.len() == limit as usize || bytes > 12 * 1024 {
-                break;
-            }
+    let (after, limit) = (ask.after.and_then(|name| RoomName::parse(&name).ok()), ask.limit.clamp(1, MAX_PAGE));
+    // What only some may see isn't even looked at: there may be very many such rooms.
+    let (page, mut more) = shared.rooms.page_listed(after.as_ref(), limit as usize);
+    let mut rooms: BTreeMap<RoomName, Arc<Room>> = page.into_iter().map(|room| (room.name.clone(), room)).collect();
+    for session in shared.sessions.of(principal) {
+        let own = session.rooms.lock().iter().map(|member| Arc::clone(&member.room)).collect::<Vec<_>>();
+        let own = own.into_iter().filter(|room| room.pair.is_none() && after.as_ref().is_none_or(|a| room.name > *a));
+        rooms.extend(own.map(|room| (room.name.clone(), room)));
+    }
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    for room in rooms.into_values() {
+        if entries.len() == limit as usize || bytes > PAGE_BYTES {
+            more = true;
+            break;
         }
-        let last = page.last().is_none_or(|last| after.as_ref() == Some(&last.name));
-        if entries.len() == limit as usize || bytes > 12 * 1024 || !more {
-            break more || !last;
+        let state = room.lock();
+        if state.house.is_listed() || state.members.has(principal) {
+            bytes += room.name.as_str().len() + state.house.settings.topic.len() + 32;
+            let (name, members) = (room.name.to_string(), state.members.count() as u32);
+            entries.push(RoomEntry { name, members, settings: state.house.settings.clone() });
         }
-    };
+    }
     conn.queue(&RoomsPage { request: ask.request, rooms: entries, more });
 }
 

@@ -436,12 +436,33 @@ struct Map {
     /// All but directs.
     by_name: BTreeMap<RoomName, Arc<Room>>,
     by_id: BTreeMap<RoomId, Arc<Room>>,
+    /// Those that anybody may see in a list.
+    listed: BTreeMap<RoomName, Arc<Room>>,
     pairs: Pairs,
 }
 
 /// The server has as many rooms as it takes.
 #[derive(Debug)]
 pub(super) struct TooManyRooms;
+
+impl Map {
+    fn list(&mut self, room: &Arc<Room>) {
+        let state = room.lock();
+        if room.pair.is_none() && !state.ended && state.house.is_listed() {
+            self.listed.insert(room.name.clone(), Arc::clone(room));
+        } else if self.listed.get(&room.name).is_some_and(|listed| Arc::ptr_eq(listed, room)) {
+            self.listed.remove(&room.name);
+        }
+    }
+}
+
+/// The first rooms of a map behind `after`, and whether there are more.
+fn page(map: &BTreeMap<RoomName, Arc<Room>>, after: Option<&RoomName>, limit: usize) -> (Vec<Arc<Room>>, bool) {
+    let low = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut rooms = map.range::<RoomName, _>((low, Bound::Unbounded)).map(|(_, room)| Arc::clone(room));
+    let page: Vec<_> = rooms.by_ref().take(limit).collect();
+    (page, rooms.next().is_some())
+}
 
 impl Rooms {
     /// At most `max` rooms, whose tails take about `tail_bytes` together.
@@ -472,6 +493,7 @@ impl Rooms {
         found(&room, &mut room.lock()).into_iter().for_each(keep);
         map.by_id.insert(room.id, Arc::clone(&room));
         map.by_name.insert(name.clone(), Arc::clone(&room));
+        map.list(&room);
         Ok((room, true))
     }
 
@@ -531,6 +553,7 @@ impl Rooms {
             Some(pair) => map.pairs.insert(pair, &room),
             None => drop(map.by_name.insert(record.name.clone(), Arc::clone(&room))),
         }
+        map.list(&room);
         room
     }
 
@@ -572,7 +595,10 @@ impl Rooms {
         map.by_id.remove(&room.id);
         match room.pair {
             Some(pair) => map.pairs.remove(pair, room),
-            None => drop(map.by_name.remove(&room.name)),
+            None => {
+                map.by_name.remove(&room.name);
+                map.listed.remove(&room.name);
+            }
         }
         keep(Change::DropRoom(room.id));
     }
@@ -587,6 +613,17 @@ impl Rooms {
                 Self::end(&mut map, &room, &mut state, &mut keep);
             }
         }
+    }
+
+    /// A room's settings are others: it may have to be listed, or not any more.
+    pub(super) fn relist(&self, room: &Arc<Room>) {
+        self.map.lock().list(room);
+    }
+
+    /// Rooms in the order of their ids, this one first.
+    pub(super) fn since(&self, first: Option<RoomId>, limit: usize) -> Vec<Arc<Room>> {
+        let low = first.map_or(Bound::Unbounded, Bound::Included);
+        self.map.lock().by_id.range((low, Bound::Unbounded)).take(limit).map(|(_, room)| Arc::clone(room)).collect()
     }
 
     /// Every room.
@@ -606,10 +643,11 @@ impl Rooms {
 
     /// Rooms in the order of their names, behind `after`; and whether there are more.
     pub(super) fn page(&self, after: Option<&RoomName>, limit: usize) -> (Vec<Arc<Room>>, bool) {
-        let map = self.map.lock();
-        let low = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut rooms = map.by_name.range::<RoomName, _>((low, Bound::Unbounded)).map(|(_, room)| Arc::clone(room));
-        let page: Vec<_> = rooms.by_ref().take(limit).collect();
-        (page, rooms.next().is_some())
+        page(&self.map.lock().by_name, after, limit)
+    }
+
+    /// The same of those that anybody may see in a list.
+    pub(super) fn page_listed(&self, after: Option<&RoomName>, limit: usize) -> (Vec<Arc<Room>>, bool) {
+        page(&self.map.lock().listed, after, limit)
     }
 }

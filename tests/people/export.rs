@@ -156,3 +156,47 @@ fn what_a_limit_slows_down_arrives_complete() {
         assert!(!ada.is_closed());
     });
 }
+
+#[test]
+fn rooms_are_listed_by_name_for_those_who_may_see_them_in_pages() {
+    let server = open();
+    let (mut ada, mut bob) = (register(server.addr, "ada"), register(server.addr, "bob"));
+    let hidden = || RoomSettings { kind: RoomKind::Hidden, ..RoomSettings::default() };
+    let room = create(&mut ada, "a-hidden", hidden()).room;
+    create(&mut ada, "c-hidden", hidden());
+    create(&mut bob, "b-hidden", hidden());
+    create(&mut bob, "b-public", RoomSettings::default());
+    let all = |wire: &mut Wire| {
+        let (mut names, mut after) = (Vec::new(), None);
+        loop {
+            wire.send(&ListRooms { request: 5, after: after.take(), limit: 1 });
+            let page: RoomsPage = wire.skip_to();
+            names.extend(page.rooms.into_iter().map(|room| room.name).filter(|name| name != "lobby"));
+            if !page.more {
+                return names;
+            }
+            after = Some(names.last().unwrap().clone());
+        }
+    };
+    assert_eq!(all(&mut ada), ["a-hidden", "b-public", "c-hidden"]);
+    assert_eq!(all(&mut bob), ["b-hidden", "b-public"]);
+    for (settings, seen) in [(RoomSettings::default(), true), (hidden(), false)] {
+        let change = Moderate { settings: Some(settings), ..Moderate::new(11, room, EventKind::SETTINGS) };
+        assert_eq!(moderate(&mut ada, change), Ok(()));
+        assert_eq!(all(&mut bob).contains(&"a-hidden".to_owned()), seen);
+    }
+}
+
+#[test]
+fn a_rank_in_a_room_that_was_left_is_listed_too() {
+    let server = open();
+    let (mut ada, mut bob) = (register(server.addr, "ada"), register(server.addr, "bob"));
+    let room = create(&mut ada, "garden", RoomSettings::default()).room;
+    join(&mut bob, "garden").unwrap();
+    ada.send(&Leave { request: 14, room });
+    ada.skip_to::<Left>();
+    ada.send(&ListMemberships { request: 15, after: None });
+    let page: MembershipsPage = ada.skip_to();
+    let garden = page.memberships.iter().find(|place| place.room == room).unwrap();
+    assert_eq!((garden.member, garden.rank), (false, Rank::Owner));
+}
