@@ -21,6 +21,14 @@ pub(crate) fn duration(word: &str) -> Option<Duration> {
     Some(Duration::from_secs(count.checked_mul(seconds)?)).filter(|duration| !duration.is_zero())
 }
 
+/// How a time is written.
+pub(crate) const TIMES: &str = "a time is a number and a unit: 90s, 10m, 2h, 7d, 2w";
+
+/// Whether somebody may have meant a time by it.
+pub(crate) fn looks_like_time(word: &str) -> bool {
+    word.strip_prefix(['+', '-']).unwrap_or(word).starts_with(|c: char| c.is_ascii_digit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

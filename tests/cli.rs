@@ -5,6 +5,7 @@
 mod process;
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -210,7 +211,8 @@ fn ids_rooms_and_slashes() {
     ada.say("in the den");
     ada.say(r#"{"send":"in the lobby","room":"lobby","id":"x"}"#);
     ada.say(r#"{"send":"nowhere","room":"attic"}"#);
-    assert!(ada.end().success());
+    // One of them was for a room that she is not in.
+    assert_eq!(ada.end().code(), Some(4));
     let told: Vec<Value> = ada.lines.iter().map(|line| serde_json::from_str(&line).unwrap()).collect();
     let ack = |text: &str| told.iter().find(|o| o["event"] == "ack" && o["text"] == text).unwrap();
     assert_eq!(ack("two\nlines")["id"]["n"], 1);
@@ -239,6 +241,16 @@ fn quit_waits_for_the_acks_and_no_commands_takes_it_for_a_text() {
 }
 
 #[test]
+fn a_script_is_told_which_of_its_texts_was_not_sent_and_the_exit_code_says_so_too() {
+    let server = server();
+    let mut ada = server.json("ada");
+    ada.say(r#"{"send":"hello","room":"nowhere","id":7}"#);
+    let error = ada.event("error");
+    assert_eq!((&error["id"], &error["room"], &error["text"]), (&7.into(), &"nowhere".into(), &"hello".into()));
+    assert_eq!(ada.end().code(), Some(4));
+}
+
+#[test]
 fn plain_lines_can_not_be_forged() {
     let server = server();
     let mut bob = server.chatnet(&["--name", "bob"]);
@@ -260,7 +272,18 @@ fn each_failure_has_its_exit_code_and_says_what_to_do() {
     assert_eq!(usage.child.wait().unwrap().code(), Some(2));
     let mut nobody = start(env!("CARGO_BIN_EXE_chatnet"), &["--plaintext", "--port", "1"]);
     assert_eq!(nobody.child.wait().unwrap().code(), Some(3));
-    assert!(nobody.stderr().contains("is a server running there?"));
+    let said = nobody.stderr();
+    assert!(said.contains("is a server running there?"));
+    assert!(nobody.lines.iter().all(|line| !said.contains(&line)), "what is fatal is told once");
+    for (args, why) in [
+        (["--port", "99999"], "from 0 to 65535"),
+        (["--log", "nonsense"], "error, warn, info, debug or trace"),
+        (["--account", "ada"], "stdin is at its end"),
+    ] {
+        let mut wrong = start(env!("CARGO_BIN_EXE_chatnet"), &args);
+        assert_eq!(wrong.end().code(), Some(2), "{args:?}");
+        assert!(wrong.stderr().contains(why), "{args:?}");
+    }
     let mut taken = server.chatnet(&["--name", "ada"]);
     assert_eq!(taken.child.wait().unwrap().code(), Some(4));
     assert!(taken.stderr().contains("ada2"));
@@ -280,7 +303,7 @@ fn a_killed_server_is_a_lost_connection_and_what_was_not_sent_is_counted() {
     ada.event("error");
     server.program.child.kill().unwrap();
     assert_eq!(ada.child.wait().unwrap().code(), Some(5));
-    assert!(ada.stderr().contains("1 messages were not acknowledged"));
+    assert!(ada.stderr().contains("1 message was not acknowledged"));
 }
 
 #[test]
@@ -342,7 +365,7 @@ fn whoever_gives_up_says_what_was_not_sent() {
     ada.event("error");
     server.program.child.kill().unwrap();
     assert_eq!(ada.child.wait().unwrap().code(), Some(5));
-    assert!(ada.stderr().contains("1 messages were not acknowledged"));
+    assert!(ada.stderr().contains("1 message was not acknowledged"));
 }
 
 #[test]
@@ -393,8 +416,8 @@ fn the_past_is_shown_and_searched() {
     bob.say("/quit");
     assert!(bob.child.wait().unwrap().success());
     let lines: Vec<String> = bob.lines.iter().collect();
-    let at = lines.iter().position(|line| line == "~ [lobby] ada: line 29 ").unwrap();
-    assert_eq!(lines[at + 1], "~ [lobby] ada: line 30 tea");
+    let at = lines.iter().position(|line| line == "~ #29 [lobby] ada: line 29 ").unwrap();
+    assert_eq!(lines[at + 1], "~ #30 [lobby] ada: line 30 tea");
     let hits: Vec<_> = lines.iter().filter(|line| line.starts_with("~ ") && line.ends_with(" tea")).skip(1).collect();
     assert_eq!(hits.len(), 3, "{lines:?}");
     assert!(hits[0].ends_with("line 30 tea") && hits[2].ends_with("line 10 tea"));
@@ -489,16 +512,31 @@ fn a_running_server_is_checked_and_backed_up_and_its_backup_restored_elsewhere()
     ada.say("kept");
     assert_eq!(ada.event("ack")["seq"], 1);
     assert!(run(&["check", "--data-dir", &data], 0).contains("sound"));
-    run(&["--data-dir", &data, "backup", &copy], 0);
+    assert!(run(&["--data-dir", &data, "backup", &copy], 0).contains("tls-key.pem"));
     assert!(run(&["--data-dir", &data, "backup", &copy], 3).contains("there already"));
-    assert!(run(&["--data-dir", &data, "restore", &copy], 3).contains("in use by another process"));
-    assert!(run(&serve, 3).contains("in use by another process"));
+    assert!(run(&["--data-dir", &data, "restore", &copy], 3).contains("runs with this --data-dir"));
+    assert!(run(&serve, 3).contains("runs with this --data-dir"));
+    let mode = |path: &str| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for name in ["chatnet.db", "chatnet.db-wal", "chatnet.db-shm", "chatnet.db-lock"] {
+        assert_eq!(mode(&format!("{data}/{name}")), 0o600, "{name}");
+    }
+    assert_eq!(mode(&copy), 0o600);
     server.program.child.kill().unwrap();
     server.program.child.wait().unwrap();
-    assert!(run(&["check", "--data-dir", &data], 0).contains("1 events"));
-    run(&["restore", &copy, "--data-dir", &other], 0);
-    assert!(run(&["check", "--data-dir", &other], 0).contains("1 events"));
+    assert!(run(&["check", "--data-dir", &data], 0).contains("1 event"));
+    assert!(run(&["restore", &path("nofile"), "--data-dir", &other], 3).contains("there is no "));
+    std::fs::write(path("broken"), [0xa5; 8192]).unwrap();
+    assert!(run(&["restore", &path("broken"), "--data-dir", &other], 3).contains("this backup is damaged"));
+    assert!(run(&["restore", &copy, "--data-dir", &other], 0).contains("tls-key.pem"));
+    assert!(run(&["check", "--data-dir", &other], 0).contains("1 event"));
     assert!(run(&["--data-dir", &other, "restore", &copy], 3).contains("there already"));
+    std::fs::write(format!("{other}/chatnet.db"), [0xa5; 8192]).unwrap();
+    let said = run(&["check", "--data-dir", &other], 1);
+    assert!(said.contains("chatnet.db* away, then: chatnet-server restore FILE"), "{said}");
+    for zero in ["--max-connections", "--keep-days"] {
+        assert!(run(&[zero, "0"], 2).contains("at least 1"));
+    }
+    assert!(run(&["--log", "nonsense"], 2).contains("error, warn, info"));
     assert!(run(&["--durability", "perhaps"], 2).contains("normal"));
     std::fs::remove_dir_all(&dir).unwrap();
 }

@@ -254,3 +254,131 @@ fn a_wrong_password_is_told_and_is_no_argument() {
     assert!(said.contains("account and password"), "{said}");
     assert!(!said.contains("horse"));
 }
+
+#[test]
+fn who_makes_a_room_talks_there_and_who_is_put_out_of_it_talks_nowhere_until_they_choose() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = serve(&dir.path().join("data"));
+    let mut ada = server.account("ada", &["--register"]);
+    let mut bob = server.account("bob", &["--register"]);
+    ada.say("/create cellar");
+    ada.say("a secret");
+    assert_eq!(ada.event("ack")["room"], "cellar");
+    bob.say("/join cellar");
+    bob.say("in here");
+    assert_eq!(bob.event("ack")["room"], "cellar");
+    ada.say("/kick bob");
+    assert_eq!(bob.event("exited")["room"], "cellar");
+    let told = bob.event("info")["text"].as_str().unwrap().to_owned();
+    assert!(told.contains("no room now; /room lobby"), "{told}");
+    bob.say("about ada");
+    let refused = bob.event("error");
+    assert_eq!((&refused["code"], &refused["text"]), (&"not_a_member".into(), &"about ada".into()));
+    bob.say("/room lobby");
+    bob.say("hello all");
+    assert_eq!(bob.event("ack")["room"], "lobby");
+    assert_eq!(ada.until(|o| o["event"] == "message" && o["room"] == "lobby")["text"], "hello all");
+    ada.say("/leave");
+    ada.event("exited");
+    ada.say("to whom?");
+    assert_eq!(ada.event("error")["code"], "not_a_member");
+    server.stop();
+}
+
+#[test]
+fn an_alias_with_blanks_is_addressed_in_quotes_and_a_mistyped_time_bans_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = serve(&dir.path().join("data"));
+    let mut ada = server.account("ada", &["--register"]);
+    let mut bob = server.account("bob", &["--register"]);
+    bob.say("/nick Bob the B");
+    bob.event("alias");
+    ada.say("/msg Bob hi");
+    assert!(ada.event("error")["message"].as_str().unwrap().contains("in quotes"));
+    ada.say("/msg \"Bob the B\" hi");
+    assert_eq!(bob.event("message")["text"], "hi");
+    ada.say("/create cellar");
+    bob.say("/join cellar");
+    bob.until(|o| o["event"] == "entered" && o["room"] == "cellar");
+    for wrong in ["/ban \"Bob the B\" 10x nope", "/ban \"Bob the B\" 1d1h", "/mute \"Bob the B\" 10 minutes"] {
+        ada.say(wrong);
+        assert!(ada.event("error")["message"].as_str().unwrap().contains("90s, 10m, 2h"), "{wrong}");
+    }
+    let told = |program: &Program| program.event("info")["text"].as_str().unwrap().to_owned();
+    ada.say("/bans");
+    let bans = ada.until(|o| o["event"] == "info" && !o["text"].as_str().unwrap().contains("talking"));
+    assert_eq!(bans["text"], "* nobody is banned here");
+    ada.say("/mute \"Bob the B\" 10m why");
+    assert!(told(&ada).starts_with("* Bob the B is muted until 2"));
+    ada.say("/ban \"Bob the B\" why");
+    assert_eq!(told(&ada), "* Bob the B is banned until /unban \"Bob the B\"");
+    ada.say("/topic tea");
+    ada.say("/topic");
+    assert_eq!(told(&ada), "* cellar is about: tea");
+    ada.say("/topic -");
+    ada.say("/topic");
+    assert!(told(&ada).contains("no topic"));
+
+    let (done, said) = server.admin(&["ban", "eve", "10m"]);
+    assert!(!done && said.contains("--for 10m"), "{said}");
+    let (done, said) = server.admin(&["ban", "spam*", "--for", "10m", "why"]);
+    assert!(done && said.starts_with("banned spam* until 2"), "{said}");
+    assert!(server.admin(&["bans"]).1.contains("until 2"));
+    assert!(server.admin(&["audit"]).1.lines().all(|line| line.split('\t').nth(1).unwrap().ends_with('Z')));
+    server.stop();
+}
+
+#[test]
+fn a_login_that_fails_leaves_one_who_one_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = serve(&dir.path().join("data"));
+    drop(server.account("ada", &["--register"]));
+    let mut bob = server.account("bob", &["--register"]);
+    bob.say("/login ada");
+    bob.event("info");
+    bob.say("incorrect horse");
+    let failed = bob.event("error");
+    assert_eq!(failed["code"], "login_failed");
+    let why = failed["message"].as_str().unwrap();
+    assert!(why.contains("/login ada") && why.contains("you are bob as before"), "{why}");
+    bob.say("still here");
+    assert_eq!(bob.event("ack")["text"], "still here");
+    bob.say("/login ada");
+    bob.event("info");
+    bob.say(PASSWORD);
+    assert_eq!(bob.event("connected")["alias"], "ada");
+    server.stop();
+}
+
+#[test]
+fn a_message_is_removed_by_the_number_that_history_shows() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = serve(&dir.path().join("data"));
+    let mut ada = server.account("ada", &["--register"]);
+    ada.say("/create cellar");
+    for text in ["one", "two", "three"] {
+        ada.say(text);
+        ada.event("ack");
+    }
+    ada.say("/history 2");
+    let history = ada.event("history");
+    assert_eq!((&history["room"], &history["count"]), (&"cellar".into(), &2.into()));
+    let two = ada.event("message");
+    assert_eq!(two["text"], "two");
+    // What was done there is no message: three that can be shown are asked for, and come.
+    ada.say("/topic tea");
+    ada.say(&format!("/delete {}", two["seq"]));
+    ada.until(|o| o["event"] == "change" && o["kind"] == "deletion");
+    ada.say("/delete 99");
+    assert!(ada.event("error")["message"].as_str().unwrap().contains("no such message"));
+
+    let args = ["--plaintext", "--plain", "--port", &server.port, "--name", "bob", "--room", "cellar"];
+    let mut bob = start(env!("CARGO_BIN_EXE_chatnet"), &args);
+    bob.say("/history 3");
+    let shown: Vec<_> =
+        std::iter::from_fn(|| Some(bob.line())).skip_while(|l| !l.contains("the last")).take(4).collect();
+    assert!(shown[0].starts_with("* the last 3 messages in cellar"), "{shown:?}");
+    assert!(shown[1].starts_with("~ #") && shown[1].ends_with("[cellar] ada: one"), "{shown:?}");
+    assert_eq!(shown[2], format!("* #{} [cellar] ada: this message was removed", two["seq"]));
+    server.stop();
+}

@@ -21,7 +21,7 @@ use structopt::clap::AppSettings;
     name = "chatnet",
     global_settings = &[AppSettings::ColorNever, AppSettings::DeriveDisplayOrder],
     after_help = "EXIT CODES:\n    0  everything sent was acknowledged\n    2  wrong usage\n    3  could not connect\n    \
-                  4  refused by the server\n    5  the connection was lost for good; stderr says how much was not sent"
+                  4  refused by the server; or, with pipes, a text was\n    5  the connection was lost for good; stderr says how much was not sent"
 )]
 pub(crate) struct Args {
     /// The server's host
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     pub(crate) host: String,
 
     /// The server's port
-    #[structopt(long, default_value = "50000", value_name = "PORT")]
+    #[structopt(long, default_value = "50000", value_name = "PORT", parse(try_from_str = crate::options::port))]
     pub(crate) port: u16,
 
     /// Your alias; the server picks one if you have none

@@ -9,6 +9,8 @@ mod duration;
 mod export;
 #[path = "../commands/input.rs"]
 mod input;
+#[path = "../options.rs"]
+mod options;
 #[path = "../commands/outbox.rs"]
 mod outbox;
 mod output;
@@ -24,7 +26,6 @@ use args::{Args, Command};
 use input::Rules;
 use output::{Format, Output};
 use structopt::StructOpt;
-use tracing_subscriber::EnvFilter;
 
 fn main() {
     let args = Args::from_args_safe().unwrap_or_else(|e| {
@@ -36,12 +37,12 @@ fn main() {
         }
         std::process::exit(code)
     });
-    match EnvFilter::try_new(&args.log) {
+    match options::filter(&args.log) {
         Ok(filter) => {
             tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
         }
         Err(e) => {
-            eprintln!("chatnet: --log {}: {e}; try error, warn, info, debug or trace", args.log);
+            eprintln!("chatnet: --log {}: {e}", args.log);
             std::process::exit(2);
         }
     }
@@ -58,7 +59,7 @@ fn main() {
     let who = match session::who(&args) {
         Ok(who) => who,
         Err(e) => {
-            eprintln!("chatnet: the password can't be read: {e}");
+            eprintln!("chatnet: {e}");
             std::process::exit(2);
         }
     };

@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use crate::export::{rfc3339, word};
+use crate::options::counted;
 
 /// How events are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,20 @@ pub(crate) enum Own<'a> {
     Error {
         code: &'a str,
         message: &'a str,
+    },
+    /// Why the program ends; people read it on stderr.
+    Fatal {
+        code: &'a str,
+        message: &'a str,
+    },
+    /// A text that was to be said was not.
+    Unsaid {
+        code: &'a str,
+        message: &'a str,
+        room: Option<&'a str>,
+        text: &'a str,
+        /// What the script gave it.
+        id: Option<Value>,
     },
     /// A line of the program's own: an answer to a command.
     Info(&'a str),
@@ -127,7 +142,7 @@ impl Output {
                 .to_string(),
                 _ => {
                     let (alias, text) = (display_line(&hit.from.alias), display_text(&hit.snippet));
-                    format!("~ {} [{}] {alias}: {}", clock(hit.at), display_line(room), marked(&text))
+                    format!("~ #{} {} [{}] {alias}: {}", hit.seq, clock(hit.at), display_line(room), marked(&text))
                 }
             };
             self.line(&line);
@@ -137,9 +152,14 @@ impl Output {
     pub(crate) fn own(&mut self, own: &Own<'_>) {
         let line = match (self.format, own) {
             (Format::Json, Own::State(state)) => json!({"event": "state", "state": state}).to_string(),
-            (Format::Json, Own::Error { code, message }) => {
+            (Format::Json, Own::Error { code, message } | Own::Fatal { code, message }) => {
                 json!({"event": "error", "code": code, "message": message}).to_string()
             }
+            (Format::Json, Own::Unsaid { code, message, room, text, id }) => with_id(
+                json!({"event": "error", "code": code, "message": message, "room": room, "text": text}),
+                id.clone(),
+            )
+            .to_string(),
             (Format::Json, Own::Info(text)) => json!({"event": "info", "text": text}).to_string(),
             (Format::Json, Own::History { room, page }) => json!({
                 "event": "history", "room": room, "count": page.messages.len(), "more_before": page.more_before,
@@ -152,12 +172,17 @@ impl Output {
             .to_string(),
             (_, Own::History { room, page }) => {
                 let more = if page.more_before { ", and there are older ones" } else { "" };
-                format!("* the last {} messages in {}{more}:", page.messages.len(), display_line(room))
+                format!(
+                    "* the last {} in {}{more}:",
+                    counted(page.messages.len() as u64, "message"),
+                    display_line(room)
+                )
             }
             (_, Own::Search { room, query, page }) => {
                 let more = if page.more { " or more" } else { "" };
                 let (query, room) = (display_line(query), display_line(room));
-                format!("* {}{more} messages in {room} have: {query}", page.hits.len())
+                let have = if page.hits.len() == 1 { "has" } else { "have" };
+                format!("* {}{more} in {room} {have}: {query}", counted(page.hits.len() as u64, "message"))
             }
             (Format::Json, Own::Who { room, members }) => {
                 let aliases: Vec<_> = members.iter().map(|member| &member.who.alias).collect();
@@ -172,7 +197,7 @@ impl Output {
                 "event": "first_contact", "server": server, "fingerprint": fingerprint, "accepted": accepted,
             })
             .to_string(),
-            (_, Own::State(_) | Own::FirstContact { accepted: false, .. }) => return,
+            (_, Own::State(_) | Own::Fatal { .. } | Own::FirstContact { accepted: false, .. }) => return,
             (Format::Plain, Own::FirstContact { server, fingerprint, .. }) => {
                 // Not among the messages, which a script reads.
                 return eprintln!("chatnet: first contact with {server}; remembered its fingerprint {fingerprint}");
@@ -180,7 +205,7 @@ impl Output {
             (_, Own::FirstContact { server, fingerprint, .. }) => {
                 format!("* first contact with {server}; remembered its fingerprint\n  {fingerprint}")
             }
-            (_, Own::Error { message, .. }) => format!("! {}", display_line(message)),
+            (_, Own::Error { message, .. } | Own::Unsaid { message, .. }) => format!("! {}", display_line(message)),
             (_, Own::Info(text)) => marked(&display_text(text)),
             (_, Own::Who { room, members }) => {
                 let names: Vec<_> = members.iter().map(named).collect();
@@ -233,9 +258,9 @@ fn gap(reason: SkipReason) -> &'static str {
     }
 }
 
-/// What marks a line of the past.
-fn mark(message: &ChatMessage) -> &'static str {
-    if message.source == Source::History { "~ " } else { "" }
+/// What marks a line of the past; its number is what /delete takes.
+fn mark(message: &ChatMessage) -> String {
+    if message.source == Source::History { format!("~ #{} ", message.seq) } else { String::new() }
 }
 
 /// The stable interface for scripts: README.md and `--help` promise these fields; new ones may come.
@@ -358,6 +383,9 @@ fn note(event: &Event) -> Option<String> {
         Event::MemberJoined { room, who } => format!("* {} joined {}", line(&who.alias), line(room.as_str())),
         Event::MemberLeft { room, who } => format!("* {} left {}", line(&who.alias), line(room.as_str())),
         Event::MembersChanged { room, members } => format!("* {members} are in {}", line(room.as_str())),
+        Event::Unsupported { room, seq, from, kind: EventKind::REMOVED, .. } => {
+            format!("* #{seq} [{}] {}: this message was removed", line(room.as_str()), line(&from.alias))
+        }
         Event::Unsupported { room, from, kind, .. } => format!(
             "* [{}] {} sent something this version can't show (kind {}); update chatnet",
             line(room.as_str()),
@@ -377,12 +405,14 @@ fn note(event: &Event) -> Option<String> {
         Event::Gap { room, from, to, reason } => {
             let missed = to.get().saturating_sub(from.get()) + 1;
             let how = if *reason == SkipReason::Limit { "; /history shows the last of them" } else { "" };
-            format!("! {missed} messages in {} were missed{how}", line(room.as_str()))
+            let were = if missed == 1 { "was" } else { "were" };
+            format!("! {} in {} {were} missed{how}", counted(missed, "message"), line(room.as_str()))
         }
         Event::Reconnecting { attempt: 1, reason, .. } => {
             format!("! {}; trying to come back", line(&reason.to_string()))
         }
         Event::Resumed { replayed: 0 } => "* connected again".to_owned(),
+        Event::Resumed { replayed: 1 } => "* connected again; 1 message was said meanwhile".to_owned(),
         Event::Resumed { replayed } => format!("* connected again; {replayed} messages were said meanwhile"),
         Event::SessionLost { text, .. } => format!("* back too late, as somebody new: {}", line(text)),
         Event::Overloaded { room } => format!("! messages in {} come faster than they are shown", line(room.as_str())),

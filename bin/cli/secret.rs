@@ -14,11 +14,20 @@ pub(crate) fn read(prompt: &str) -> io::Result<String> {
         io::stderr().flush()?;
     }
     let mut line = String::new();
-    io::stdin().lock().take(MAX).read_line(&mut line)?;
+    let read = io::stdin().lock().take(MAX).read_line(&mut line)?;
     if terminal {
         eprintln!();
     }
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    let line = line.trim_end_matches(['\r', '\n']);
+    if line.is_empty() {
+        let why = match (terminal, read) {
+            (true, _) => format!("nothing was typed for {prompt}"),
+            (false, 0) => format!("stdin is at its end: {prompt} has to be a line of it"),
+            (false, _) => format!("stdin's line for {prompt} is empty"),
+        };
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
+    }
+    Ok(line.to_owned())
 }
 
 /// What is typed isn't shown, as long as this is there.

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use chatnet::protocol::message::{RoomKind, RoomSettings};
 use chatnet::{
-    Client, ClientBuilder, CloseReason, Code, ConnectError, Event, Events, Place, Reconnect, RequestError, Room,
-    SendError, Seq,
+    Client, ClientBuilder, CloseReason, Code, ConnectError, Event, Events, Reconnect, RequestError, Room, SendError,
 };
 use futures::channel::mpsc;
 use futures::{FutureExt, Stream, StreamExt, select_biased};
@@ -19,6 +18,9 @@ use crate::outbox;
 use crate::output::{Output, Own};
 use crate::people::{self, Ask};
 use crate::{secret, trust};
+
+mod account;
+mod reading;
 
 /// How long what was typed may take to be acknowledged when nobody reads what comes back.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -49,6 +51,22 @@ pub(crate) enum Who {
         password: String,
         code: String,
     },
+}
+
+impl Who {
+    fn is_guest(&self) -> bool {
+        matches!(self, Self::Guest | Self::GuestWithPassword(_))
+    }
+
+    /// The same once it is in: an account is made, and a code is used, only once.
+    fn again(self) -> Self {
+        match self {
+            Self::NewAccount { alias, password, .. } | Self::LostPassword { alias, password, .. } => {
+                Self::Account(alias, password)
+            }
+            who => who,
+        }
+    }
 }
 
 /// Who the arguments say, with passwords from a prompt or from stdin.
@@ -106,7 +124,7 @@ pub(crate) async fn run(
     output.flush();
     let (client, events) = match connect(args, builder(args, &who), &mut actions, output).await {
         Ok(connected) => connected,
-        Err(e) => return could_not_connect(output, &e),
+        Err(e) => return could_not_connect(args, &who, output, &e),
     };
     match client.restored() {
         0 => {}
@@ -114,7 +132,8 @@ pub(crate) async fn run(
         n => eprintln!("chatnet: {n} unsent messages of last time are being sent"),
     }
     let (rooms, ids) = (Vec::new(), HashMap::new());
-    let mut session = Session { args: args.clone(), current: client.room(), client, rooms, ids, ended: None };
+    let (args, who, current) = (args.clone(), who.again(), client.room());
+    let mut session = Session { args, who, current, client, rooms, ids, unsaid: false, ended: None };
     session.rooms.extend(session.current.clone());
     session.talk(events, &mut actions, output).await
 }
@@ -143,7 +162,24 @@ async fn connect(
     }
 }
 
-fn could_not_connect(output: &mut Output, e: &ConnectError) -> (Exit, Option<String>) {
+/// What it means that there is no connection, and what to do.
+fn explain(args: &Args, e: &ConnectError, who: &Who) -> String {
+    let refused = |code: Code| matches!(e, ConnectError::Refused { code: given, .. } if *given == code);
+    match (e, who) {
+        (ConnectError::Refused { suggestion: Some(free), .. }, _) => format!("{e}; try --name '{free}'"),
+        (_, Who::NewAccount { code: None, .. }) if refused(Code::REGISTRATION_CLOSED) => {
+            format!("{e}; with a code of its operator: chatnet --account ALIAS --register --code")
+        }
+        (_, Who::Guest) if refused(Code::MECHANISM_UNSUPPORTED) => format!(
+            "{e}; with an account: --account ALIAS, and --register to make one; where guests need a password: \
+             --server-password"
+        ),
+        (_, Who::Guest) if refused(Code::AUTH_FAILED) => format!("{e}; --server-password asks for it"),
+        _ => trust::explain(args, e).unwrap_or_else(|| e.to_string()),
+    }
+}
+
+fn could_not_connect(args: &Args, who: &Who, output: &mut Output, e: &ConnectError) -> (Exit, Option<String>) {
     let (code, exit) = match e {
         ConnectError::Refused { code, .. } => (code.name(), Exit::Refused),
         ConnectError::Alias(_) => ("alias_invalid", Exit::Refused),
@@ -151,11 +187,8 @@ fn could_not_connect(output: &mut Output, e: &ConnectError) -> (Exit, Option<Str
         ConnectError::Outbox { .. } => ("outbox_failed", Exit::Connect),
         e => (trust::code(e).unwrap_or("connect_failed"), Exit::Connect),
     };
-    let message = match e {
-        ConnectError::Refused { suggestion: Some(free), .. } => format!("{e}; try --name '{free}'"),
-        _ => trust::explain(e).unwrap_or_else(|| e.to_string()),
-    };
-    output.own(&Own::Error { code, message: &message });
+    let message = explain(args, e, who);
+    output.own(&Own::Fatal { code, message: &message });
     output.own(&Own::State("closed"));
     output.flush();
     (exit, Some(message))
@@ -163,12 +196,18 @@ fn could_not_connect(output: &mut Output, e: &ConnectError) -> (Exit, Option<Str
 
 struct Session {
     args: Args,
+    /// Who this is, to be it again when nobody else could be become.
+    who: Who,
     client: Client,
+    /// Where plain lines go. Whoever is put out of it talks nowhere, until they have chosen: what was meant for a few
+    /// must not be read by others.
     current: Option<Room>,
     rooms: Vec<Room>,
     /// Ids that a script gave to its texts, with them: answers come in the order of sending, room by room, behind those
     /// to texts of last time.
     ids: HashMap<String, VecDeque<(String, Option<Value>)>>,
+    /// Something that was to be said was not.
+    unsaid: bool,
     /// The end came while a text waited to be sent.
     ended: Option<(Exit, Option<String>)>,
 }
@@ -214,7 +253,7 @@ impl Session {
                     self.client.close().await;
                     output.own(&Own::State("closed"));
                     output.flush();
-                    return (Exit::Fine, None);
+                    return (self.exit(output), None);
                 }
             };
             quitting |= matches!(next, Next::Quit);
@@ -237,6 +276,7 @@ impl Session {
             Event::Refused { room, text, .. } => Some((room.as_str(), text)),
             _ => None,
         };
+        self.unsaid |= matches!(event, Event::Refused { .. });
         let id = answered.and_then(|(room, text)| {
             let ids = self.ids.get_mut(room)?;
             ids.front().is_some_and(|(sent, _)| sent == text).then(|| ids.pop_front()?.1)?
@@ -251,8 +291,24 @@ impl Session {
         if let Event::Left { room, .. } = event {
             self.rooms.retain(|known| known.name() != room);
             if self.current.as_ref().is_some_and(|current| current.name() == room) {
-                self.current = self.rooms.last().cloned();
+                self.current = None;
+                output.own(&Own::Info(&format!("* {}", self.nowhere())));
             }
+        }
+    }
+
+    /// How a program ends that has nothing left to do. A person has seen what was not said; a script may look here.
+    fn exit(&self, output: &Output) -> Exit {
+        if self.unsaid && !output.is_terminal() { Exit::Refused } else { Exit::Fine }
+    }
+
+    /// What there is to do for whoever talks nowhere.
+    fn nowhere(&self) -> String {
+        match self.rooms.last() {
+            Some(room) => {
+                format!("you talk in no room now; /room {} to talk there, /rooms shows all yours", room.name())
+            }
+            None => "you are in no room now; /join ROOM to talk, /list shows the rooms".to_owned(),
         }
     }
 
@@ -264,11 +320,16 @@ impl Session {
             CloseReason::Unreachable(_) => ("gave_up", Exit::Lost),
             _ => ("connection_lost", Exit::Lost),
         };
-        let message = match unsent {
-            0 => reason.to_string(),
-            n => format!("{reason}; {n} messages were not acknowledged and may be missing"),
+        let why = match reason {
+            CloseReason::Unreachable(e) => explain(&self.args, e, &self.who),
+            reason => reason.to_string(),
         };
-        output.own(&Own::Error { code, message: &message });
+        let message = match unsent {
+            0 => why,
+            1 => format!("{why}; 1 message was not acknowledged and may be missing"),
+            n => format!("{why}; {n} messages were not acknowledged and may be missing"),
+        };
+        output.own(&Own::Fatal { code, message: &message });
         output.own(&Own::State("closed"));
         output.flush();
         (exit, Some(message))
@@ -290,7 +351,15 @@ impl Session {
                     self.know(room);
                     self.send(text, Some(name), None, events, output).await;
                 }
-                Some(Err(e)) => output.own(&Own::Error { code: "msg_failed", message: &e.to_string() }),
+                Some(Err(e)) => {
+                    self.unsaid = true;
+                    let hint = if matches!(e, RequestError::Refused { code: Code::NO_SUCH_PERSON, .. }) {
+                        format!("; {}", people::QUOTES)
+                    } else {
+                        String::new()
+                    };
+                    output.own(&Own::Error { code: "msg_failed", message: &format!("{e}{hint}") });
+                }
             },
             Action::Register(alias) => {
                 let alias = alias.unwrap_or_else(|| self.client.alias().to_string());
@@ -311,17 +380,11 @@ impl Session {
             Action::Send { text, room, id } => self.send(text, room, id, events, output).await,
             Action::Join(name) => match self.join(&name, None, events, output).await {
                 None => {}
-                Some(Ok(room)) => {
-                    self.know(room.clone());
-                    self.current = Some(room);
-                }
+                Some(Ok(room)) => self.talk_in(room, output),
                 Some(Err(RequestError::Refused { code: Code::ROOM_PASSWORD, .. })) => {
                     if let Some(password) = ask_secret("the room's password", actions, output).await {
                         match self.join(&name, Some(password), events, output).await {
-                            Some(Ok(room)) => {
-                                self.know(room.clone());
-                                self.current = Some(room);
-                            }
+                            Some(Ok(room)) => self.talk_in(room, output),
                             Some(Err(e)) => {
                                 let message = format!("{name}: {e}");
                                 output.own(&Own::Error { code: "join_failed", message: &message });
@@ -334,8 +397,9 @@ impl Session {
             },
             Action::Switch(name) => match self.find(Some(&name)) {
                 Ok(room) => {
-                    output.own(&Own::Info(&format!("* talking in {}", room.name())));
-                    self.current = Some(room);
+                    // Told also if it is the one already.
+                    self.current = None;
+                    self.talk_in(room, output);
                 }
                 Err(message) => output.own(&Own::Error { code: "not_a_member", message: &message }),
             },
@@ -404,32 +468,13 @@ impl Session {
         self.meanwhile(joined, events, output).await
     }
 
-    async fn history(&mut self, n: u32, events: &mut Events, output: &mut Output) {
-        let room = match self.find(None) {
-            Ok(room) => room,
-            Err(message) => return output.own(&Own::Error { code: "not_a_member", message: &message }),
-        };
-        // Up to what was shown: what follows comes by itself.
-        let before = room.cursor().unwrap_or(Seq::ZERO).next();
-        let name = room.name().clone();
-        match self.meanwhile(async move { room.history(Place::Before(before), n).await }, events, output).await {
-            Some(Ok(page)) => output.history(name.as_str(), page),
-            Some(Err(e)) => output.own(&Own::Error { code: "history_failed", message: &e.to_string() }),
-            None => {}
+    /// Plain lines go there from here on.
+    fn talk_in(&mut self, room: Room, output: &mut Output) {
+        self.know(room.clone());
+        if self.current.as_ref().is_none_or(|current| current.id() != room.id()) {
+            output.own(&Own::Info(&format!("* talking in {}", room.name())));
         }
-    }
-
-    async fn search(&mut self, query: &str, events: &mut Events, output: &mut Output) {
-        let room = match self.find(None) {
-            Ok(room) => room,
-            Err(message) => return output.own(&Own::Error { code: "not_a_member", message: &message }),
-        };
-        let name = room.name().clone();
-        match self.meanwhile(async move { room.search(query, None, 20).await }, events, output).await {
-            Some(Ok(page)) => output.search(name.as_str(), query, &page),
-            Some(Err(e)) => output.own(&Own::Error { code: "search_failed", message: &e.to_string() }),
-            None => {}
-        }
+        self.current = Some(room);
     }
 
     fn know(&mut self, room: Room) {
@@ -457,12 +502,23 @@ impl Session {
     ) {
         let (client, room) = (self.client.clone(), self.current.clone());
         let done = match ask {
-            Ask::Create(name, RoomKind::Password) => {
-                let Some(password) = ask_secret("a password for it", actions, output).await else { return };
-                let settings = RoomSettings::new(RoomKind::Password);
-                let made = async move { client.create_room(&name, settings, Some(&password)).await };
-                let made = self.meanwhile(made, events, output).await;
-                made.map(|made| made.map(|_| String::new()).map_err(|e| e.to_string()))
+            Ask::Create(name, kind) => {
+                let password = match kind {
+                    RoomKind::Password => match ask_secret("a password for it", actions, output).await {
+                        None => return,
+                        password => password,
+                    },
+                    _ => None,
+                };
+                let made = async move { client.create_room(&name, RoomSettings::new(kind), password.as_deref()).await };
+                match self.meanwhile(made, events, output).await {
+                    // Whoever makes a room means to talk in it.
+                    Some(Ok(room)) => {
+                        self.talk_in(room, output);
+                        Some(Ok(String::new()))
+                    }
+                    made => made.map(|made| made.map(|_| String::new()).map_err(|e| e.to_string())),
+                }
             }
             ask => self.meanwhile(async move { people::run(&client, room.as_ref(), ask).await }, events, output).await,
         };
@@ -474,48 +530,9 @@ impl Session {
         }
     }
 
-    async fn password(&mut self, actions: &mut mpsc::Receiver<Action>, output: &mut Output) {
-        let Some(old) = ask_secret("your password", actions, output).await else { return };
-        let Some(new) = ask_secret("the new password", actions, output).await else { return };
-        match self.client.change_password(&old, &new).await {
-            Ok(()) => output.own(&Own::Info("* changed; your other sessions have ended")),
-            Err(e) => output.own(&Own::Error { code: "failed", message: &e.to_string() }),
-        }
-    }
-
-    /// Be somebody else from here on.
-    async fn become_(
-        &mut self,
-        who: Who,
-        events: &mut Events,
-        actions: &mut mpsc::Receiver<Action>,
-        output: &mut Output,
-    ) {
-        // The guest's alias has to be free before it can be an account's.
-        self.client.flush().await;
-        self.client.close().await;
-        let args = self.args.clone();
-        let guest = builder(&args, &Who::Guest).alias(self.client.alias().as_str());
-        let connected = match trust::connect(&args, builder(&args, &who), actions, output).await {
-            Ok(connected) => Ok(connected),
-            Err(e) => {
-                output.own(&Own::Error { code: "login_failed", message: &e.to_string() });
-                // Back as the guest that this was.
-                trust::connect(&args, guest, actions, output).await
-            }
-        };
-        match connected {
-            Ok((client, new)) => {
-                (self.current, self.client, *events) = (client.room(), client, new);
-                self.rooms = self.client.rooms();
-            }
-            Err(e) => self.ended = Some((Exit::Lost, Some(e.to_string()))),
-        }
-    }
-
     fn find(&self, name: Option<&str>) -> Result<Room, String> {
         match name {
-            None => self.current.clone().ok_or_else(|| "you are in no room; /join one".to_owned()),
+            None => self.current.clone().ok_or_else(|| self.nowhere()),
             Some(name) => {
                 let found = self.rooms.iter().find(|room| room.name().as_str() == name).cloned();
                 found.ok_or_else(|| format!("you are not in {name}; /join {name} first"))
@@ -533,7 +550,11 @@ impl Session {
     ) {
         let room = match self.find(room.as_deref()) {
             Ok(room) => room,
-            Err(message) => return output.own(&Own::Error { code: "not_a_member", message: &message }),
+            Err(message) => {
+                self.unsaid = true;
+                let (code, room, message) = ("not_a_member", room.as_deref(), format!("not sent: {message}"));
+                return output.own(&Own::Unsaid { code, message: &message, room, text: &text, id });
+            }
         };
         let sent = text.clone();
         loop {
@@ -560,34 +581,13 @@ impl Session {
                         SendError::Invalid { .. } => "text_invalid",
                         _ => "closed",
                     };
-                    return output.own(&Own::Error { code, message: &e.to_string() });
+                    self.unsaid = true;
+                    let message = format!("not sent: {e}");
+                    let room = Some(room.name().as_str());
+                    return output.own(&Own::Unsaid { code, message: &message, room, text: &e.into_text(), id });
                 }
             }
         }
-    }
-
-    async fn who(&mut self, events: &mut Events, output: &mut Output) {
-        let room = match self.find(None) {
-            Ok(room) => room,
-            Err(message) => return output.own(&Own::Error { code: "not_a_member", message: &message }),
-        };
-        let (mut members, mut after) = (Vec::new(), None);
-        loop {
-            let asked = room.clone();
-            match self.meanwhile(async move { asked.members(after, 100).await }, events, output).await {
-                None => return,
-                Some(Ok((page, more))) => {
-                    after = page.last().map(|member| member.who.principal);
-                    members.extend(page);
-                    if !more || after.is_none() {
-                        break;
-                    }
-                }
-                Some(Err(e)) => return output.own(&Own::Error { code: "who_failed", message: &e.to_string() }),
-            }
-        }
-        members.sort_by(|a, b| a.who.alias.cmp(&b.who.alias));
-        output.own(&Own::Who { room: room.name().as_str(), members: &members });
     }
 }
 

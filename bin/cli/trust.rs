@@ -39,7 +39,9 @@ pub(crate) async fn connect(
         trust = trust.fingerprint(fingerprint);
     }
     if let Some(path) = &args.tls_ca {
-        trust = trust.authorities_file(path).map_err(|e| wrong(std::io::Error::other(e)))?;
+        trust = trust
+            .authorities_file(path)
+            .map_err(|e| wrong(std::io::Error::other(format!("--tls-ca {}: {e}", path.display()))))?;
     }
     let builder = builder.trust(trust.clone());
     let (server, fingerprint) = match builder.clone().connect(&addr).await {
@@ -99,8 +101,17 @@ pub(crate) fn code(e: &ConnectError) -> Option<&'static str> {
 }
 
 /// What it means, and what to do.
-pub(crate) fn explain(e: &ConnectError) -> Option<String> {
+pub(crate) fn explain(args: &Args, e: &ConnectError) -> Option<String> {
     Some(match e {
+        ConnectError::Certificate { server, problem: CertificateProblem::OtherKey { expected, found } }
+            if args.fingerprint == Some(*expected) =>
+        {
+            format!(
+                "the server at {server} has another key than --fingerprint says. Either that is mistyped or old, or somebody \
+                 has put himself between you and it, to read and change what you say. Nothing was said to it. Expected \
+                 {expected}, found {found}. Ask the operator; if the new one is right, correct --fingerprint"
+            )
+        }
         ConnectError::Certificate { server, problem: CertificateProblem::OtherKey { expected, found } } => format!(
             "the server at {server} has another key than expected. Either its operator has made a new one, or somebody \
              has put himself between you and it, to read and change what you say. Nothing was said to it. Expected \

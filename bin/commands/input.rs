@@ -134,9 +134,10 @@ fn command(line: &str) -> Action {
         ("login", Some(alias)) => Action::Login(alias),
         ("login", None) => Action::Wrong("/login needs an account: /login ALIAS".into()),
         ("password", None) => Action::Password,
-        ("msg", given) => match given.as_deref().and_then(|given| given.split_once(char::is_whitespace)) {
-            Some((whom, text)) => Action::Direct { whom: whom.into(), text: text.trim().into() },
-            None => Action::Wrong("/msg needs a name and a text: /msg WHO TEXT".into()),
+        ("msg", given) => match people::split_name(given.as_deref().unwrap_or_default()) {
+            Ok((whom, text)) if !text.is_empty() => Action::Direct { whom: whom.into(), text: text.into() },
+            Ok(_) => Action::Wrong("/msg needs a name and a text: /msg WHO TEXT, /msg \"Ada L\" TEXT".into()),
+            Err(why) => Action::Wrong(why),
         },
         ("who" | "rooms" | "help" | "quit", Some(_)) => Action::Wrong(format!("/{name} takes nothing behind it")),
         (name, _) if people::parse(name, rest).is_some() => match people::parse(name, rest) {
@@ -221,6 +222,10 @@ mod tests {
         assert_eq!(parse(b"/history 7", PLAIN), Action::History(7));
         assert!(matches!(parse(b"/history 0", PLAIN), Action::Wrong(_)));
         assert_eq!(parse(b"/search two words", PLAIN), Action::Search("two words".into()));
+        let direct = |whom: &str, text: &str| Action::Direct { whom: whom.into(), text: text.into() };
+        assert_eq!(parse(b"/msg bob see you", PLAIN), direct("bob", "see you"));
+        assert_eq!(parse(b"/msg \"Ada L\"  hi", PLAIN), direct("Ada L", "hi"));
+        assert!(matches!(parse(b"/msg \"Ada L\"", PLAIN), Action::Wrong(_)));
         assert_eq!(parse(b"\r", PLAIN), Action::Nothing);
         assert!(matches!(parse(b"/nope", PLAIN), Action::Wrong(why) if why.contains("/help")));
         assert!(matches!(parse(b"/join", PLAIN), Action::Wrong(_)));

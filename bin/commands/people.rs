@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use chatnet::protocol::message::{Rank, RoomKind, RoomSettings};
-use chatnet::{Client, RequestError, Room, Seq, Timestamp};
+use chatnet::{Client, Code, RequestError, Room, Seq};
 
-use crate::duration::duration;
+use crate::duration::{TIMES, duration, looks_like_time};
 use crate::export::rfc3339;
 
 /// What a line asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Ask {
     Topic(String),
+    ShowTopic,
     Create(String, RoomKind),
     Invite(String),
     Kick(String, String),
@@ -38,12 +39,13 @@ pub(crate) const HELP: &str = "\
 /list             the rooms that there are, whether you are in them or not
 /create ROOM [public|invite|password|hidden]
                   make a room, and own it
-/topic TEXT       say what this room is about
+/topic [TEXT]     say what this room is about; without a text, show it; /topic - takes it away
 /invite WHO       let somebody into this room
 /kick WHO [WHY]   put somebody out of this room
 /ban WHO [FOR] [WHY]
                   keep somebody out: an alias, a mask (spam*), an address (203.0.113.0/24);
-                  FOR is a time: 10m, 2h, 7d; without one, until /unban
+                  FOR is a time: 90s, 10m, 2h, 7d, 2w; without one, until /unban;
+                  a WHO with blanks goes in quotes, here and elsewhere: /ban \"Ada L\" 2h
 /unban WHO        let them in again
 /bans             who is banned here
 /mute WHO [FOR] [WHY]
@@ -51,8 +53,8 @@ pub(crate) const HELP: &str = "\
 /unmute WHO       let them talk again
 /op WHO           make somebody a moderator; /deop WHO takes it back
 /give WHO         give this room away
-/delete NUMBER    remove a message
-/msg WHO TEXT     say something to somebody alone
+/delete NUMBER    remove a message, by its number in /history and /search
+/msg WHO TEXT     say something to somebody alone: /msg \"Ada L\" hello
 /block WHO        take nothing from somebody any more; /unblock WHO takes it back
 /blocks           whom you have blocked
 /whois WHO        what is known of somebody
@@ -66,11 +68,18 @@ pub(crate) const HELP: &str = "\
 
 /// Understand a command; none if it is none of these, an error if it lacks something.
 pub(crate) fn parse(name: &str, rest: &str) -> Option<Result<Ask, String>> {
-    let (who, why) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-    let (who, why) = (who.to_owned(), why.trim().to_owned());
+    let (who, why) = match split_name(rest) {
+        Ok((who, why)) => (who.to_owned(), why.to_owned()),
+        // What is no name may begin with a quote.
+        Err(_) if matches!(name, "topic" | "away" | "export") => (String::new(), String::new()),
+        Err(why) => return is_command(name).then_some(Err(why)),
+    };
+    let is_quoted = rest.starts_with('"');
     let one = |ask: fn(String) -> Ask| match rest {
         "" => Err(format!("/{name} needs a name: /{name} WHO")),
-        // An alias may have spaces.
+        _ if is_quoted && why.is_empty() => Ok(ask(who.clone())),
+        _ if is_quoted => Err(format!("/{name} takes a name and nothing behind it")),
+        // Nothing follows: an alias may have spaces.
         who => Ok(ask(who.to_owned())),
     };
     let two = |ask: fn(String, String) -> Ask| match who.as_str() {
@@ -82,9 +91,12 @@ pub(crate) fn parse(name: &str, rest: &str) -> Option<Result<Ask, String>> {
         "" => Err(format!("/{name} needs a name: /{name} WHO [FOR] [WHY]")),
         _ => {
             let (first, rest) = why.split_once(char::is_whitespace).unwrap_or((&why, ""));
-            let time = duration(first);
-            let why = if time.is_some() { rest.trim() } else { &why };
-            Ok(ask(who.clone(), time, why.to_owned()))
+            match duration(first) {
+                Some(time) => Ok(ask(who.clone(), Some(time), rest.trim().to_owned())),
+                // Taken for a reason, a mistyped time would be for ever.
+                None if looks_like_time(first) => Err(format!("{first} is no time, and nothing was done; {TIMES}")),
+                None => Ok(ask(who.clone(), None, why.clone())),
+            }
         }
     };
     let none = |ask: Ask| if rest.is_empty() { Ok(ask) } else { Err(format!("/{name} takes nothing behind it")) };
@@ -97,7 +109,8 @@ pub(crate) fn parse(name: &str, rest: &str) -> Option<Result<Ask, String>> {
         "nick" => one(Ask::Nick),
         "export" if rest.is_empty() => Err("/export needs a file: /export FILE".to_owned()),
         "export" => Ok(Ask::Export(rest.to_owned())),
-        "topic" => Ok(Ask::Topic(rest.to_owned())),
+        "topic" if rest.is_empty() => Ok(Ask::ShowTopic),
+        "topic" => Ok(Ask::Topic(if rest == "-" { String::new() } else { rest.to_owned() })),
         "away" => Ok(Ask::Away((!rest.is_empty()).then(|| rest.to_owned()))),
         "invite" => one(Ask::Invite),
         "unban" => one(Ask::Unban),
@@ -125,18 +138,67 @@ pub(crate) fn parse(name: &str, rest: &str) -> Option<Result<Ask, String>> {
     })
 }
 
+/// The name at the beginning, and what is behind it. A name with blanks is in quotes.
+pub(crate) fn split_name(given: &str) -> Result<(&str, &str), String> {
+    let Some(quoted) = given.strip_prefix('"') else {
+        let (name, rest) = given.split_once(char::is_whitespace).unwrap_or((given, ""));
+        return Ok((name, rest.trim()));
+    };
+    match quoted.split_once('"') {
+        Some((name, rest)) if !name.trim().is_empty() => Ok((name.trim(), rest.trim())),
+        Some(_) => Err("there is no name between the quotes".to_owned()),
+        None => Err("the second quote is missing: \"Ada L\"".to_owned()),
+    }
+}
+
+/// What to add where nobody has the name that was given.
+pub(crate) const QUOTES: &str = "a name with blanks goes in quotes: \"Ada L\"";
+
+/// Whether it is one of these commands, so that what is wrong behind it is its error.
+fn is_command(name: &str) -> bool {
+    matches!(parse(name, ""), Some(_))
+}
+
+/// The name as it is written in a command.
+fn written(who: &str) -> String {
+    if who.contains(char::is_whitespace) { format!("\"{who}\"") } else { who.to_owned() }
+}
+
+/// Until when, told to who has said it.
+fn until(time: Option<Duration>, back: &str, who: &str) -> String {
+    let end = time.and_then(|time| jiff::Timestamp::now().checked_add(time).ok());
+    match end {
+        Some(end) => format!("until {end:.0}; /{back} {} takes it back", written(who)),
+        None => format!("until /{back} {}", written(who)),
+    }
+}
+
 /// Do it; what to show.
 pub(crate) async fn run(client: &Client, room: Option<&Room>, ask: Ask) -> Result<String, String> {
     let failed = |e: RequestError| e.to_string();
     let here = || room.ok_or_else(|| "you are in no room; /join one".to_owned());
     let done = |text: &str| Ok(text.to_owned());
+    let failed_at = |e: RequestError| match e {
+        RequestError::Refused { code: Code::NO_SUCH_PERSON, .. } => format!("{e}; {QUOTES}"),
+        e => e.to_string(),
+    };
     match ask {
+        Ask::ShowTopic => {
+            let room = here()?;
+            return topic(client, room.name().as_str()).await.map_err(failed);
+        }
         Ask::Topic(text) => here()?.set_topic(&text).await.map_err(failed)?,
         Ask::Invite(who) => here()?.invite(who.as_str()).await.map_err(failed)?,
-        Ask::Kick(who, why) => here()?.kick(who.as_str(), &why).await.map_err(failed)?,
-        Ask::Ban(who, time, why) => here()?.ban(who.as_str(), &why, time).await.map_err(failed)?,
+        Ask::Kick(who, why) => here()?.kick(who.as_str(), &why).await.map_err(failed_at)?,
+        Ask::Ban(who, time, why) => {
+            here()?.ban(who.as_str(), &why, time).await.map_err(failed_at)?;
+            return Ok(lines([format!("* {who} is banned {}", until(time, "unban", &who))].into_iter()));
+        }
         Ask::Unban(who) => here()?.unban(who.as_str()).await.map_err(failed)?,
-        Ask::Mute(who, time, why) => here()?.mute(who.as_str(), &why, time).await.map_err(failed)?,
+        Ask::Mute(who, time, why) => {
+            here()?.mute(who.as_str(), &why, time).await.map_err(failed_at)?;
+            return Ok(lines([format!("* {who} is muted {}", until(time, "unmute", &who))].into_iter()));
+        }
         Ask::Unmute(who) => here()?.unmute(who.as_str()).await.map_err(failed)?,
         Ask::Rank(who, rank) => here()?.set_rank(who.as_str(), rank).await.map_err(failed)?,
         Ask::Delete(seq) => here()?.delete_message(Seq::new(seq)).await.map_err(failed)?,
@@ -145,9 +207,9 @@ pub(crate) async fn run(client: &Client, room: Option<&Room>, ask: Ask) -> Resul
         }
         Ask::Bans => {
             let bans = here()?.bans().await.map_err(failed)?;
-            let until = |at: Timestamp| format!(" until {}", rfc3339(at));
             let line = |ban: &chatnet::Ban| {
-                format!("* {} by {}{}: {}", ban.whom, ban.by, ban.until.map(until).unwrap_or_default(), ban.reason)
+                let until = ban.until.map_or_else(|| "/unban".to_owned(), rfc3339);
+                format!("* {} by {} until {until}: {}", ban.whom, ban.by, ban.reason)
             };
             return if bans.is_empty() { done("* nobody is banned here") } else { Ok(lines(bans.iter().map(line))) };
         }
@@ -237,6 +299,25 @@ async fn list(client: &Client) -> Result<String, RequestError> {
     })))
 }
 
+/// What a room is about. Rooms that aren't listed don't tell.
+async fn topic(client: &Client, name: &str) -> Result<String, RequestError> {
+    let mut after = None::<String>;
+    loop {
+        let (page, more) = client.list_rooms(after.as_deref(), 50).await?;
+        if let Some(room) = page.iter().find(|room| room.name == name) {
+            let said = match room.settings.topic.as_str() {
+                "" => format!("* {name} has no topic; /topic TEXT says one"),
+                topic => format!("* {name} is about: {topic}"),
+            };
+            return Ok(lines([said].into_iter()));
+        }
+        after = page.last().map(|room| room.name.clone());
+        if !more || after.is_none() {
+            return Ok(format!("* {name} is not listed, so what it is about can't be shown"));
+        }
+    }
+}
+
 async fn whois(client: &Client, who: &str) -> Result<String, RequestError> {
     let person = client.whois(who).await?;
     let kind = match person.kind {
@@ -262,12 +343,26 @@ mod tests {
         let ban = |time, why: &str| Some(Ok(Ask::Ban("bob".into(), time, why.into())));
         assert_eq!(parse("ban", "bob 10m too loud"), ban(Some(Duration::from_secs(600)), "too loud"));
         assert_eq!(parse("ban", "bob 7d"), ban(Some(Duration::from_secs(604_800)), ""));
-        assert_eq!(parse("ban", "bob 3 times too loud"), ban(None, "3 times too loud"));
+        for no_time in ["bob 10x nope", "bob 0m x", "bob 5M", "bob 1d1h", "bob 10 minutes", "bob 3 times"] {
+            for command in ["ban", "mute"] {
+                assert!(matches!(parse(command, no_time), Some(Err(why)) if why.contains("10m")), "{no_time}");
+            }
+        }
         assert_eq!(parse("ban", "bob"), ban(None, ""));
         assert_eq!(
             parse("mute", "bob 2h"),
             Some(Ok(Ask::Mute("bob".into(), Some(Duration::from_secs(7200)), "".into())))
         );
+        let ada = |time| Some(Ok(Ask::Ban("Ada L".into(), time, "why".into())));
+        assert_eq!(parse("ban", "\"Ada L\" 10m why"), ada(Some(Duration::from_secs(600))));
+        assert_eq!(parse("ban", "\"Ada L\" why"), ada(None));
+        assert!(matches!(parse("ban", "\"Ada L why"), Some(Err(why)) if why.contains("quote")));
+        assert!(matches!(parse("op", "\"Ada L\" x"), Some(Err(_))));
+        assert_eq!(parse("op", "\"Ada L\""), Some(Ok(Ask::Rank("Ada L".into(), Rank::Moderator))));
+        assert_eq!(parse("nope", "\"x"), None);
+        assert_eq!(parse("topic", ""), Some(Ok(Ask::ShowTopic)));
+        assert_eq!(parse("topic", "-"), Some(Ok(Ask::Topic(String::new()))));
+        assert_eq!(parse("topic", "\"tea"), Some(Ok(Ask::Topic("\"tea".into()))));
         assert_eq!(parse("nick", "Ada L"), Some(Ok(Ask::Nick("Ada L".into()))));
         assert_eq!(parse("whois", "Ada L"), Some(Ok(Ask::Whois("Ada L".into()))));
         assert_eq!(parse("create", "den invite"), Some(Ok(Ask::Create("den".into(), RoomKind::InviteOnly))));

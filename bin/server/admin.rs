@@ -6,17 +6,19 @@
 use std::error::Error;
 use std::fs;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chatnet::store::Retention;
 use chatnet::text::display_line;
-use chatnet::{Alias, HandleError, RoomName, ServerHandle};
+use chatnet::{Alias, Counters, HandleError, RoomName, ServerHandle};
 
 use crate::args::{Admin, DAY, keep};
 use crate::data_dir;
+use crate::options::counted;
 
 /// Its name in the data directory.
 const SOCKET: &str = "admin.sock";
@@ -123,7 +125,7 @@ async fn run(handle: &ServerHandle, words: &[&str]) -> Answer {
             shown(handle.retention(&room).await?)
         }
         ["sessions"] => sessions(handle).await?,
-        ["stats"] => format!("{:#?}", handle.counters().await?),
+        ["stats"] => stats(&handle.counters().await?),
         ["announce", text] => handle.announce(text).await.map(|()| "told".to_owned())?,
         ["kick", who, reason] => kick(handle, who, reason).await?,
         ["rename", who, new] => {
@@ -132,18 +134,24 @@ async fn run(handle: &ServerHandle, words: &[&str]) -> Answer {
         }
         ["ban", who, seconds, reason] => {
             let duration = if seconds.is_empty() { None } else { Some(Duration::from_secs(seconds.parse()?)) };
-            handle.ban(who, reason, duration).await.map(|()| format!("banned {who}"))?
+            handle.ban(who, reason, duration).await?;
+            let end = duration.and_then(|duration| SystemTime::now().checked_add(duration));
+            let until = end.map_or_else(|| format!("`chatnet-server admin unban {who}`"), |end| utc(millis(end)));
+            format!("banned {who} until {until}")
         }
         ["unban", who] => handle.unban(who).await.map(|()| format!("{who} may come in again"))?,
         ["bans"] => {
             let bans = handle.bans().await?;
-            let line = |ban: &chatnet::store::BanRecord| format!("{}\t{}\t{}\n", ban.target, ban.by, ban.reason);
+            let line = |ban: &chatnet::store::BanRecord| {
+                let until = ban.until.map_or_else(|| "unban".to_owned(), |until| utc(until.as_millis()));
+                format!("{}\tby {}\tuntil {until}\t{}\n", ban.target, ban.by, ban.reason)
+            };
             bans.iter().map(line).collect()
         }
         ["audit"] => {
             let entries = handle.audit(None, 200).await?;
             let lines = entries.iter().map(|(n, e)| {
-                let at = e.at.as_millis();
+                let at = utc(e.at.as_millis());
                 format!("{n}\t{at}\t{}\t{}\t{}\t{}\t{}\n", e.alias, e.act, e.room, e.whom, e.text)
             });
             lines.collect()
@@ -151,6 +159,47 @@ async fn run(handle: &ServerHandle, words: &[&str]) -> Answer {
         _ => return Err("this server doesn't know the command; is it of another version?".into()),
     };
     Ok(text)
+}
+
+/// What was counted, one a line.
+fn stats(counters: &Counters) -> String {
+    let rows = [
+        ("connections", counters.connections as u64),
+        ("sessions", counters.sessions as u64),
+        ("rooms", counters.rooms as u64),
+        ("accepted", counters.accepted),
+        ("rejected", counters.rejected),
+        ("published", counters.published),
+        ("refused", counters.refused),
+        ("skipped", counters.skipped),
+        ("tls_handshakes", counters.tls_handshakes),
+        ("tls_resumed", counters.tls_resumed),
+        ("bytes_in", counters.bytes_in),
+        ("bytes_out", counters.bytes_out),
+    ];
+    rows.iter().map(|(name, n)| format!("{name:<15}{n:>12}\n")).collect()
+}
+
+fn millis(at: SystemTime) -> i64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A time as RFC 3339, in UTC.
+fn utc(millis: i64) -> String {
+    let seconds = millis.div_euclid(1000);
+    match time::OffsetDateTime::from_unix_timestamp(seconds) {
+        Ok(t) => format!(
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
+            t.year(),
+            u8::from(t.month()),
+            t.day(),
+            t.hour(),
+            t.minute(),
+            t.second()
+        ),
+        // Later than there are dates.
+        Err(_) => format!("{seconds} seconds after 1970"),
+    }
 }
 
 /// How much is to be kept: days, events and bytes, each as a number or nothing; without them, as much as of any room.
@@ -188,7 +237,12 @@ async fn rooms(handle: &ServerHandle) -> Result<String, HandleError> {
     loop {
         let page = handle.rooms(after, 1000).await?;
         for room in &page.items {
-            text += &format!("{}\t{} members\t{} events\n", room.name, room.members, room.head);
+            text += &format!(
+                "{}\t{}\t{}\n",
+                room.name,
+                counted(room.members as u64, "member"),
+                counted(room.head.get(), "event")
+            );
         }
         match page.items.last() {
             Some(last) if page.more => after = Some(last.name.clone()),
@@ -218,12 +272,12 @@ async fn kick(handle: &ServerHandle, who: &str, reason: &str) -> Answer {
     loop {
         let page = handle.sessions(after, 1000).await?;
         for session in page.items.iter().filter(|session| session.alias.as_str().eq_ignore_ascii_case(who)) {
-            ended += usize::from(handle.disconnect(session.session, reason).await.is_ok());
+            ended += u64::from(handle.disconnect(session.session, reason).await.is_ok());
         }
         match page.items.last() {
             Some(last) if page.more => after = Some(last.session),
             _ if ended == 0 => return Err(format!("nobody is here as {who}").into()),
-            _ => return Ok(format!("ended {ended} sessions of {who}")),
+            _ => return Ok(format!("ended {} of {who}", counted(ended, "session"))),
         }
     }
 }
@@ -278,7 +332,7 @@ fn words(admin: &Admin) -> io::Result<Vec<String>> {
         Admin::Retention { room } => words(&["retention", room]),
         Admin::Retain { room, like_others: true, .. } => words(&["retain", room]),
         Admin::Retain { room, days, events, bytes, .. } => {
-            let number = |n: &Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
+            let number = |n: &Option<NonZeroU64>| n.map(|n| n.to_string()).unwrap_or_default();
             words(&["retain", room, &number(days), &number(events), &number(bytes)])
         }
         Admin::Sessions => words(&["sessions"]),

@@ -1,5 +1,6 @@
 //! The command line of `chatnet-server`.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +8,8 @@ use chatnet::Network;
 use chatnet::store::Retention;
 use structopt::StructOpt;
 use structopt::clap::AppSettings;
+
+use crate::options;
 
 /// A chat server: rooms as logs, nothing lost, bounded memory.
 ///
@@ -24,7 +27,7 @@ pub(crate) struct Args {
     pub(crate) host: String,
 
     /// Port to listen at; 0 picks a free one
-    #[structopt(long, default_value = "50000", value_name = "PORT")]
+    #[structopt(long, default_value = "50000", value_name = "PORT", parse(try_from_str = options::port))]
     pub(crate) port: u16,
 
     /// Directory for the server's own files, readable by its owner only [default: ~/.local/share/chatnet-server, or
@@ -54,16 +57,16 @@ pub(crate) struct Args {
     pub(crate) durability: String,
 
     /// Drop messages that are older than so many days; `admin retain` says otherwise of a room
-    #[structopt(long, value_name = "DAYS")]
-    pub(crate) keep_days: Option<u64>,
+    #[structopt(long, value_name = "DAYS", parse(try_from_str = options::positive))]
+    pub(crate) keep_days: Option<NonZeroU64>,
 
     /// Keep so many of a room's messages at most, the newest
-    #[structopt(long, value_name = "COUNT")]
-    pub(crate) keep_events: Option<u64>,
+    #[structopt(long, value_name = "COUNT", parse(try_from_str = options::positive))]
+    pub(crate) keep_events: Option<NonZeroU64>,
 
     /// Keep about so many bytes of a room's messages at most, of the newest
-    #[structopt(long, value_name = "BYTES")]
-    pub(crate) keep_bytes: Option<u64>,
+    #[structopt(long, value_name = "BYTES", parse(try_from_str = options::positive))]
+    pub(crate) keep_bytes: Option<NonZeroU64>,
 
     /// Name that clients show
     #[structopt(long, default_value = "chatnet", value_name = "NAME")]
@@ -86,8 +89,8 @@ pub(crate) struct Args {
     pub(crate) heartbeat: f64,
 
     /// Connections that are taken at once
-    #[structopt(long, default_value = "100000", value_name = "COUNT")]
-    pub(crate) max_connections: usize,
+    #[structopt(long, default_value = "100000", value_name = "COUNT", parse(try_from_str = options::positive))]
+    pub(crate) max_connections: NonZeroU64,
 
     /// Limit nobody's pace: for trusted networks, and to measure
     #[structopt(long)]
@@ -112,7 +115,8 @@ pub(crate) struct Args {
 impl Args {
     /// How much of each room is kept.
     pub(crate) fn retention(&self) -> Retention {
-        keep(self.keep_days, self.keep_events, self.keep_bytes)
+        let number = |given: Option<NonZeroU64>| given.map(NonZeroU64::get);
+        keep(number(self.keep_days), number(self.keep_events), number(self.keep_bytes))
     }
 }
 
@@ -125,7 +129,20 @@ pub(crate) fn keep(days: Option<u64>, events: Option<u64>, bytes: Option<u64>) -
 }
 
 fn time(word: &str) -> Result<Duration, String> {
-    crate::duration::duration(word).ok_or_else(|| "a time is a number and a unit: 90s, 10m, 2h, 7d, 2w".to_owned())
+    crate::duration::duration(word).ok_or_else(|| crate::duration::TIMES.to_owned())
+}
+
+/// A reason that is a time would be a ban for ever.
+#[cfg(unix)]
+fn reason(text: &str) -> Result<String, String> {
+    let first = text.split_whitespace().next().unwrap_or_default();
+    if crate::duration::looks_like_time(first) {
+        return Err(format!(
+            "a reason that begins with a time: how long is said by --for {first}; {}",
+            crate::duration::TIMES
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 /// A day, in seconds.
@@ -136,13 +153,15 @@ pub(crate) const DAY: u64 = 24 * 60 * 60;
 pub(crate) enum Command {
     /// Look through the data directory's database, also while a server uses it; exits with 1 if something is wrong
     Check,
-    /// Copy the database to a new FILE, also while a server uses it: all of one moment
+    /// Copy the database to a new FILE, also while a server uses it: all of one moment. The server's key is not in it:
+    /// keep tls-key.pem and tls-cert.pem of the data directory too, or clients will refuse the restored server
     Backup {
         /// File to make
         #[structopt(value_name = "FILE", parse(from_os_str))]
         file: PathBuf,
     },
-    /// Make the database from a backup, in a data directory that has none
+    /// Make the database from a backup, in a data directory that has none. Put tls-key.pem and tls-cert.pem back too, or
+    /// clients will refuse the server for its new key
     Restore {
         /// File that `backup` has made
         #[structopt(value_name = "FILE", parse(from_os_str))]
@@ -179,14 +198,14 @@ pub(crate) enum Admin {
     Retain {
         room: String,
         /// Drop messages that are older than so many days
-        #[structopt(long)]
-        days: Option<u64>,
+        #[structopt(long, parse(try_from_str = options::positive))]
+        days: Option<NonZeroU64>,
         /// Keep so many messages at most, the newest
-        #[structopt(long)]
-        events: Option<u64>,
+        #[structopt(long, parse(try_from_str = options::positive))]
+        events: Option<NonZeroU64>,
         /// Keep about so many bytes at most, of the newest
-        #[structopt(long)]
-        bytes: Option<u64>,
+        #[structopt(long, parse(try_from_str = options::positive))]
+        bytes: Option<NonZeroU64>,
         /// As much as of any room again
         #[structopt(long, conflicts_with_all = &["days", "events", "bytes"])]
         like_others: bool,
@@ -204,6 +223,8 @@ pub(crate) enum Admin {
     /// Keep somebody off the server: an alias, a mask (spam*) or an address prefix (203.0.113.0/24)
     Ban {
         whom: String,
+        /// Why; how long is said by --for
+        #[structopt(parse(try_from_str = reason))]
         reason: Option<String>,
         /// For so long (10m, 2h, 7d); otherwise until it is taken back
         #[structopt(long = "for", value_name = "TIME", parse(try_from_str = time))]

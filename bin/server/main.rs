@@ -11,6 +11,8 @@ mod data_dir;
 mod descriptors;
 #[path = "../duration.rs"]
 mod duration;
+#[path = "../options.rs"]
+mod options;
 mod store;
 
 use std::io::{self, Write};
@@ -28,7 +30,6 @@ use chatnet::{Limits, Registration, Server, ServerHandle};
 use futures::StreamExt;
 use futures::future::{Either, select};
 use structopt::StructOpt;
-use tracing_subscriber::EnvFilter;
 
 /// The port is taken, a setting is out of range, or stdout is gone.
 const EXIT_START: u8 = 3;
@@ -47,10 +48,10 @@ fn main() -> ExitCode {
         }
         std::process::exit(code)
     });
-    let filter = match EnvFilter::try_new(&args.log) {
+    let filter = match options::filter(&args.log) {
         Ok(filter) => filter,
         Err(e) => {
-            eprintln!("chatnet-server: --log {}: {e}; try error, warn, info, debug or trace", args.log);
+            eprintln!("chatnet-server: --log {}: {e}", args.log);
             return ExitCode::from(2);
         }
     };
@@ -90,7 +91,7 @@ async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     let mut builder = Server::builder()
         .name(args.name.clone())
         .heartbeat(seconds(args.heartbeat))
-        .max_connections(args.max_connections)
+        .max_connections(usize::try_from(args.max_connections.get()).unwrap_or(usize::MAX))
         .retention(args.retention())
         .limits(limits);
     builder = builder.guests(!args.no_guests).registration(match args.registration.as_str() {

@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::error::{Sql, told_of};
-use super::lock::{Lock, beside};
+use super::lock::{self, Lock, beside};
 use super::schema;
 use crate::id::Lineage;
 use crate::store::{StoreError, StoreErrorKind};
@@ -20,11 +20,17 @@ pub(super) fn backup(from: &Path, to: &Path) -> Result<(), StoreError> {
 }
 
 pub(super) fn restore(from: &Path, to: &Path) -> Result<(), StoreError> {
-    let conn = schema::open_reader(from)?;
+    let other = |text: String| {
+        let text = format!("this backup is damaged: {text}; nothing was restored, use another backup");
+        StoreError::new(StoreErrorKind::Damaged, text)
+    };
+    let conn = schema::open_reader(from).map_err(|e| match e.kind() {
+        StoreErrorKind::Damaged => other(e.text),
+        _ => e,
+    })?;
     let sound: String = conn.query_row("PRAGMA quick_check(1)", (), |row| row.get(0)).map_err(|e| told_of(from, &e))?;
     if sound != "ok" {
-        let text = format!("{} is damaged: {sound}; nothing was restored, take another backup", from.display());
-        return Err(StoreError::new(StoreErrorKind::Damaged, text));
+        return Err(other(format!("{}: {sound}", from.display())));
     }
     let _lock = Lock::take(to)?;
     absent(to)?;
@@ -45,6 +51,7 @@ fn copy(
         // What a killed attempt has left.
         remove(&part)?;
         let name = part.to_str().ok_or_else(|| failed(to, &io::Error::other("its name is not UTF-8")))?;
+        lock::private(&part).map_err(|e| failed(&part, &e))?;
         conn.execute("VACUUM INTO ?1", [name]).map_err(|e| told_of(from, &e))?;
         let made = Connection::open(&part).map_err(|e| told_of(&part, &e))?;
         made.pragma_update(None, "synchronous", "FULL").and_then(|()| finish(&made)).map_err(|e| told_of(&part, &e))?;

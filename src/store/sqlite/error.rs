@@ -22,7 +22,7 @@ pub(super) fn told(e: &rusqlite::Error) -> StoreError {
             (StoreErrorKind::Io, "a crash has left it unfinished: start chatnet-server with it once")
         }
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            (StoreErrorKind::Damaged, "run `chatnet-server check`, and restore a backup")
+            (StoreErrorKind::Damaged, "it is damaged: move its files away, and restore a backup")
         }
         Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => (StoreErrorKind::Io, "look at the device"),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {

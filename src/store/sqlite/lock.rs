@@ -1,5 +1,7 @@
 //! One process at a time.
 
+use std::fs::OpenOptions;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,6 +23,8 @@ impl Lock {
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
         let beside = beside(path, "-lock");
         let take = || {
+            // Where it can't be made, SQLite says why.
+            let _ = private(&beside);
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
             let conn = Connection::open_with_flags(&beside, flags)?;
             conn.busy_timeout(Duration::ZERO)?;
@@ -34,6 +38,18 @@ impl Lock {
             }
             _ => told_of(&beside, &e),
         })
+    }
+}
+
+/// Make a file that nobody else can read, if there is none; SQLite gives what it makes beside it the same rights.
+pub(super) fn private(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
+        _ => Ok(()),
     }
 }
 

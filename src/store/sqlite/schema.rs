@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::Durability;
 use super::error::{Sql, told, told_of};
-use super::lock::beside;
+use super::lock::{beside, private};
 use crate::id::Lineage;
 use crate::store::{StoreError, StoreErrorKind};
 
@@ -37,6 +37,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
         recover(path)?;
         inspect(path)?;
     }
+    // Where it can't be made, SQLite says why.
+    let _ = private(path);
     let mut conn = connect(path)?;
     migrate(&mut conn, MIGRATIONS).map_err(|e| told_of(path, &e))?;
     Ok(conn)

@@ -1,0 +1,80 @@
+//! Being somebody else: making an account, logging in, another password.
+
+use chatnet::{Alias, Client, Code, ConnectError, Events};
+use futures::channel::mpsc;
+
+use super::{Exit, Session, Who, ask_secret, builder};
+use crate::args::Args;
+use crate::input::Action;
+use crate::output::{Output, Own};
+use crate::trust;
+
+impl Session {
+    pub(super) async fn password(&mut self, actions: &mut mpsc::Receiver<Action>, output: &mut Output) {
+        let Some(old) = ask_secret("your password", actions, output).await else { return };
+        let Some(new) = ask_secret("the new password", actions, output).await else { return };
+        match self.client.change_password(&old, &new).await {
+            Ok(()) => output.own(&Own::Info("* changed; your other sessions have ended")),
+            Err(e) => output.own(&Own::Error { code: "failed", message: &e.to_string() }),
+        }
+    }
+
+    /// Be somebody else from here on; whoever can't stays who they were.
+    pub(super) async fn become_(
+        &mut self,
+        who: Who,
+        events: &mut Events,
+        actions: &mut mpsc::Receiver<Action>,
+        output: &mut Output,
+    ) {
+        let alias = self.client.alias();
+        // The guest's alias has to be free before it can be an account's; otherwise the old session stays until there is
+        // a new one.
+        let frees = matches!(&who, Who::NewAccount { alias: new, .. } if is_same(&alias, new));
+        self.client.flush().await;
+        if frees {
+            self.client.close().await;
+        }
+        let args = self.args.clone();
+        match trust::connect(&args, builder(&args, &who), actions, output).await {
+            Ok(connected) => {
+                if !frees {
+                    self.client.close().await;
+                }
+                self.who = who.again();
+                self.take_over(connected, events);
+            }
+            Err(e) => {
+                let message = format!("{}; you are {alias} as before", not_become(&args, &e, &who));
+                output.own(&Own::Error { code: "login_failed", message: &message });
+                if frees {
+                    let before = builder(&args, &self.who);
+                    let before = if self.who.is_guest() { before.alias(alias.as_str()) } else { before };
+                    match trust::connect(&args, before, actions, output).await {
+                        Ok(connected) => self.take_over(connected, events),
+                        Err(e) => self.ended = Some((Exit::Lost, Some(e.to_string()))),
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_over(&mut self, (client, new): (Client, Events), events: &mut Events) {
+        (self.current, self.client, *events) = (client.room(), client, new);
+        self.rooms = self.client.rooms();
+    }
+}
+
+fn is_same(alias: &Alias, new: &str) -> bool {
+    alias.as_str().to_lowercase() == new.to_lowercase()
+}
+
+/// Why it was not to be, and what to do.
+fn not_become(args: &Args, e: &ConnectError, who: &Who) -> String {
+    match (e, who) {
+        (ConnectError::Refused { code: Code::AUTH_FAILED, .. }, Who::Account(alias, _)) => {
+            format!("{e}; try again: /login {alias}")
+        }
+        _ => super::explain(args, e, who),
+    }
+}
