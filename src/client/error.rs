@@ -145,6 +145,9 @@ impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Alias(e) | Self::Room(e) => e.fmt(f),
+            Self::Resolve { addr, source } if source.kind() == io::ErrorKind::InvalidInput => {
+                write!(f, "{addr} is no address: {source}")
+            }
             Self::Resolve { addr, source } => write!(f, "{addr} can't be found: {source}; check the host's name"),
             Self::Connect { addr, source } => {
                 write!(f, "can't connect to {addr}: {source}; is a server running there?")

@@ -328,7 +328,8 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// Takes a client's events one after the other: callbacks instead of a stream.
+/// Takes a client's events one after the other: callbacks instead of a stream. Given to
+/// [`connect_with`](crate::ClientBuilder::connect_with).
 ///
 /// Called on a task of the library's own. A slow one delays nothing but its own events: acks, replies and heartbeats
 /// go on, and it may await an ack of what it has sent itself. One that panics closes the connection.

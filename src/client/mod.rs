@@ -261,6 +261,21 @@ impl Client {
 ///
 /// Events wait here for the application, up to [`event_bytes`](ClientBuilder::event_bytes); then the server is asked to
 /// hold back, see [`Event::Overloaded`].
+///
+/// It is a [`Stream`]: `next` comes with [`futures::StreamExt`].
+///
+/// ```
+/// use chatnet::{Event, Events};
+/// use futures::StreamExt;
+///
+/// async fn print(mut events: Events) {
+///     while let Some(event) = events.next().await {
+///         if let Event::Message(message) = event {
+///             println!("{}: {}", message.from.alias, message.text);
+///         }
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Events {
     link: Arc<Link>,

@@ -22,6 +22,7 @@ pub(super) enum Security {
 
 /// Reach the server at `HOST:PORT`. Each address of the host is tried in turn. Cancel safe.
 pub(super) async fn reach(addr: &str, security: &Security) -> Result<ClientStream, ConnectError> {
+    with_port(addr)?;
     #[cfg(feature = "tls")]
     match security {
         Security::Plaintext => {}
@@ -38,6 +39,17 @@ pub(super) async fn reach(addr: &str, security: &Security) -> Result<ClientStrea
     #[cfg(not(feature = "tls"))]
     let _ = security;
     tcp(addr).await.map(ClientStream::Tcp)
+}
+
+/// An address without a port is the most frequent slip, and what the system says of it is no help.
+fn with_port(addr: &str) -> Result<(), ConnectError> {
+    let port = addr.rsplit_once(':').map_or("", |(_, port)| port);
+    if !port.is_empty() && !port.ends_with(']') {
+        return Ok(());
+    }
+    let why = format!("the port is missing, as in {}:50000", addr.trim_end_matches(':'));
+    let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, why);
+    Err(ConnectError::Resolve { addr: addr.to_owned(), source })
 }
 
 async fn tcp(addr: &str) -> Result<ClientSocket, ConnectError> {
@@ -115,5 +127,19 @@ fn failed(failure: Failure, server: &ServerAddr) -> ConnectError {
             server: name,
             why: "the server closed the connection during the handshake; it may be overloaded: try again".into(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_a_port_is_told_so() {
+        for none in ["127.0.0.1", "example.org:", "[::1]"] {
+            let told = with_port(none).unwrap_err().to_string();
+            assert!(told.contains("the port is missing, as in"), "{told}");
+        }
+        assert!(with_port("127.0.0.1:1").is_ok() && with_port("[::1]:1").is_ok());
     }
 }
