@@ -302,7 +302,8 @@ fn an_alias_with_blanks_is_addressed_in_quotes_and_a_mistyped_time_bans_nobody()
     bob.until(|o| o["event"] == "entered" && o["room"] == "cellar");
     for wrong in ["/ban \"Bob the B\" 10x nope", "/ban \"Bob the B\" 1d1h", "/mute \"Bob the B\" 10 minutes"] {
         ada.say(wrong);
-        assert!(ada.event("error")["message"].as_str().unwrap().contains("90s, 10m, 2h"), "{wrong}");
+        let told = ada.event("error");
+        assert!(told["message"].as_str().unwrap().contains("90s, 10m, 2h"), "{wrong}: {told}");
     }
     let told = |program: &Program| program.event("info")["text"].as_str().unwrap().to_owned();
     ada.say("/bans");
@@ -369,6 +370,11 @@ fn a_message_is_removed_by_the_number_that_history_shows() {
     ada.say("/topic tea");
     ada.say(&format!("/delete {}", two["seq"]));
     ada.until(|o| o["event"] == "change" && o["kind"] == "deletion");
+    let topic = two["seq"].as_u64().unwrap() + 2;
+    for (no_message, why) in [(topic, "is no message"), (two["seq"].as_u64().unwrap(), "removed already")] {
+        ada.say(&format!("/delete {no_message}"));
+        assert!(ada.event("error")["message"].as_str().unwrap().contains(why), "{no_message}");
+    }
     ada.say("/delete 99");
     assert!(ada.event("error")["message"].as_str().unwrap().contains("no such message"));
 

@@ -214,6 +214,7 @@ fn beyond_this_machine_first_contact_needs_a_flag_or_a_person() {
     let (code, text) = home.chatnet(&[&there[..], &["--fingerprint", &wrong]].concat()).end();
     assert_eq!(code, Some(3));
     assert!(text.contains(&wrong) && text.contains(&fingerprint), "{text}");
+    assert!(text.contains("correct --fingerprint") && !text.contains("chatnet forget"), "{text}");
 
     // On a terminal it is shown, and asked.
     let command = format!("{} --host 0.0.0.0 --port {port} --name bob", env!("CARGO_BIN_EXE_chatnet"));

@@ -133,6 +133,10 @@ async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, mut moderate: Moderate) -> 
         let who = Who { author: &actor, address, admin, here: here(&state) };
         may(state.house.role(who, Clock::timestamp()), action, &state.house.settings, Ticket::default())
     };
+    let deletion = (kind == EventKind::DELETION).then(|| Seq::new(moderate.value.unwrap_or(0)));
+    if let (Some(seq), true) = (deletion, told.is_ok()) {
+        is_removable(shared, &room, seq).await?;
+    }
     let ruling = ask(shared, conn, &actor, &room, action, target.as_ref(), told.is_ok()).await?;
     if let (Err(code), true) = (told, ruling != Ruling::Allow) {
         return Err(Refusal::new(code, words(code)));
@@ -166,7 +170,6 @@ async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, mut moderate: Moderate) -> 
         target,
         password,
     };
-    let deletion = (kind == EventKind::DELETION).then(|| Seq::new(moderate.value.unwrap_or(0)));
     let (done, answer) = oneshot::channel();
     let id = room.id;
     let decide = Box::new(move |state: &mut State| deed.decide(id, state, moderate));
@@ -180,6 +183,28 @@ async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, mut moderate: Moderate) -> 
     match deletion {
         Some(seq) => redact(shared, &room, seq).await,
         None => Ok(()),
+    }
+}
+
+/// Refuse to remove what is no message: who was banned, and by whom, stays in the log.
+async fn is_removable(shared: &Shared, room: &Room, seq: Seq) -> Result<(), Refusal> {
+    let before = Seq::new(seq.get().saturating_sub(1));
+    let page = shared.store.read(room.id, before, 1).await.map_err(|e| {
+        tracing::error!(room = %room.name, "a message could not be looked up: {e}");
+        Refusal::later(Code::STORE_FAILED, "the message could not be looked up; try again")
+    })?;
+    let batch = page.batches.iter().find(|batch| batch.first <= seq && seq <= batch.last());
+    let kind = batch.and_then(|batch| {
+        let nth = usize::try_from(seq.get() - batch.first.get()).ok()?;
+        batch.new.events.iter().nth(nth).map(|(kind, _)| kind)
+    });
+    match kind {
+        None => Err(Refusal::new(Code::BAD_REQUEST, "there is no such message")),
+        Some(EventKind::REMOVED) => Err(Refusal::new(Code::BAD_REQUEST, "this message was removed already")),
+        Some(kind) if (EventKind::TOPIC.0..=EventKind::ALIAS.0).contains(&kind.0) => {
+            Err(Refusal::new(Code::BAD_REQUEST, format!("{} is no message, and stays", seq)))
+        }
+        Some(_) => Ok(()),
     }
 }
 
