@@ -298,6 +298,7 @@ fn an_alias_with_blanks_is_addressed_in_quotes_and_a_mistyped_time_bans_nobody()
     ada.say("/msg \"Bob the B\" hi");
     assert_eq!(bob.event("message")["text"], "hi");
     ada.say("/create cellar");
+    ada.until(|o| o["event"] == "entered" && o["room"] == "cellar");
     bob.say("/join cellar");
     bob.until(|o| o["event"] == "entered" && o["room"] == "cellar");
     for wrong in ["/ban \"Bob the B\" 10x nope", "/ban \"Bob the B\" 1d1h", "/mute \"Bob the B\" 10 minutes"] {

@@ -156,7 +156,7 @@ pub(crate) const QUOTES: &str = "a name with blanks goes in quotes: \"Ada L\"";
 
 /// Whether it is one of these commands, so that what is wrong behind it is its error.
 fn is_command(name: &str) -> bool {
-    matches!(parse(name, ""), Some(_))
+    parse(name, "").is_some()
 }
 
 /// The name as it is written in a command.
