@@ -22,6 +22,8 @@ use crate::{secret, trust};
 mod account;
 mod reading;
 
+use account::explain;
+
 /// How long what was typed may take to be acknowledged when nobody reads what comes back.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
@@ -159,23 +161,6 @@ async fn connect(
             trust::connect(args, builder, actions, output).await
         }
         connected => connected,
-    }
-}
-
-/// What it means that there is no connection, and what to do.
-fn explain(args: &Args, e: &ConnectError, who: &Who) -> String {
-    let refused = |code: Code| matches!(e, ConnectError::Refused { code: given, .. } if *given == code);
-    match (e, who) {
-        (ConnectError::Refused { suggestion: Some(free), .. }, _) => format!("{e}; try --name '{free}'"),
-        (_, Who::NewAccount { code: None, .. }) if refused(Code::REGISTRATION_CLOSED) => {
-            format!("{e}; with a code of its operator: chatnet --account ALIAS --register --code")
-        }
-        (_, Who::Guest) if refused(Code::MECHANISM_UNSUPPORTED) => format!(
-            "{e}; with an account: --account ALIAS, and --register to make one; where guests need a password: \
-             --server-password"
-        ),
-        (_, Who::Guest) if refused(Code::AUTH_FAILED) => format!("{e}; --server-password asks for it"),
-        _ => trust::explain(args, e).unwrap_or_else(|| e.to_string()),
     }
 }
 

@@ -75,6 +75,23 @@ fn not_become(args: &Args, e: &ConnectError, who: &Who) -> String {
         (ConnectError::Refused { code: Code::AUTH_FAILED, .. }, Who::Account(alias, _)) => {
             format!("{e}; try again: /login {alias}")
         }
-        _ => super::explain(args, e, who),
+        _ => explain(args, e, who),
+    }
+}
+
+/// What it means that there is no connection, and what to do.
+pub(super) fn explain(args: &Args, e: &ConnectError, who: &Who) -> String {
+    let refused = |code: Code| matches!(e, ConnectError::Refused { code: given, .. } if *given == code);
+    match (e, who) {
+        (ConnectError::Refused { suggestion: Some(free), .. }, _) => format!("{e}; try --name '{free}'"),
+        (_, Who::NewAccount { code: None, .. }) if refused(Code::REGISTRATION_CLOSED) => {
+            format!("{e}; with a code of its operator: chatnet --account ALIAS --register --code")
+        }
+        (_, Who::Guest) if refused(Code::MECHANISM_UNSUPPORTED) => format!(
+            "{e}; with an account: --account ALIAS, and --register to make one; where guests need a password: \
+             --server-password"
+        ),
+        (_, Who::Guest) if refused(Code::AUTH_FAILED) => format!("{e}; --server-password asks for it"),
+        _ => trust::explain(args, e).unwrap_or_else(|| e.to_string()),
     }
 }
