@@ -109,7 +109,6 @@ fn a_client_that_takes_no_answers_is_not_read_any_further_and_costs_little() {
     let server = TestServer::with(|b| b.heartbeat(Duration::from_millis(500)).limits(Limits::NONE));
     let (mut ada, _) = Wire::member(server.addr, "ada", "");
     ada.stream.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
-    let memory = resident();
     let pings = to_frame(&Ping { nonce: 1 }).repeat(1000);
     let begun = Instant::now();
     let mut sent = 0usize;
@@ -125,10 +124,10 @@ fn a_client_that_takes_no_answers_is_not_read_any_further_and_costs_little() {
             Err(_) => break,
         }
     }
-    let grown = resident().saturating_sub(memory);
-    println!("{} KiB of pings went out; {} KiB more", sent / 1024, grown / 1024);
+    println!("{} KiB of pings went out", sent / 1024);
     assert!(begun.elapsed() < PATIENCE);
-    assert!(grown < 8 << 20, "{} KiB", grown / 1024);
+    // What the kernel holds for both ends, and little more; each would have cost an answer of its size.
+    assert!(sent < 24 << 20, "{} KiB", sent / 1024);
 }
 
 #[test]
