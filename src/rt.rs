@@ -23,6 +23,8 @@ mod turns;
 
 pub(crate) use async_std::task::{sleep, spawn_blocking, yield_now};
 pub(crate) use background::spawn_background;
+#[cfg(feature = "sqlite")]
+pub(crate) use background::stand_back;
 pub(crate) use turns::{Turn, Turns};
 
 /// Connections that may wait to be accepted. A storm of thousands must not meet SYN drops, each of which costs its

@@ -14,7 +14,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("session", &["id", "text", "protocol", "room"]),
     ("rt", &[]),
     ("auth", &["id", "limit"]),
-    ("store", &["id", "protocol", "room"]),
+    ("store", &["id", "protocol", "room", "rt"]),
     ("transport", &["protocol", "rt"]),
     ("handler", &["id", "protocol", "room", "transport"]),
     ("trust", &["transport"]),

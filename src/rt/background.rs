@@ -35,7 +35,8 @@ fn stand_back_for<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     }
 }
 
-fn stand_back() {
+/// Have this thread stand back for the others from here on, for it can't come forward again.
+pub(crate) fn stand_back() {
     // Of this thread alone: that is what Linux takes a process for. Where it may not be, the work is done all the same.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::read::Reader;
 use super::schema;
+use crate::rt;
 use crate::store::StoreError;
 
 /// A search takes one for a while; the other one goes on with pages.
@@ -53,6 +54,8 @@ impl Readers {
 }
 
 fn run(mut reader: Reader, waiting: &Mutex<Receiver<Work>>) {
+    // A commit that comes beside a page or a search has the processor first: somebody waits for its acknowledgement.
+    rt::stand_back();
     loop {
         // One waits in the receiver, the others for the lock; it is let go before the work begins.
         let next = waiting.lock().recv();

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::commit::id;
 use super::error::Sql;
-use super::read::{Moment, RoomRow, room};
+use super::read::{Moment, RoomRow, give_way, room};
 use crate::id::{RoomId, Seq};
 use crate::protocol::EventKind;
 use crate::store::SearchPage;
@@ -113,6 +113,7 @@ pub(super) fn search(now: &mut Moment<'_>, room: RoomId, words: &[Word], before:
         let rows = select
             .query_map(params![expression(words), bounds.0, bounds.1, (wanted - ids.len()) as i64], |row| row.get(0))?;
         for id in rows {
+            give_way(ids.len());
             ids.push(id?);
         }
     }
@@ -125,8 +126,9 @@ fn scan(conn: &Connection, room: &RoomRow, words: &[Word], last: u64, wanted: us
         conn.prepare_cached("SELECT id, body FROM events WHERE id BETWEEN ?1 AND ?2 AND kind = ?3 ORDER BY id DESC")?;
     let first = room.indexed.max(room.extent.trimmed).next();
     let mut rows = select.query(params![id(room.no, first.get()), id(room.no, last), EventKind::TEXT.0])?;
-    let mut found = Vec::new();
+    let (mut found, mut seen) = (Vec::new(), 0..);
     while let (true, Some(row)) = (found.len() < wanted, rows.next()?) {
+        seen.next().into_iter().for_each(give_way);
         if matches(&String::from_utf8_lossy(row.get_ref(1)?.as_bytes()?), words) {
             found.push(row.get(0)?);
         }
