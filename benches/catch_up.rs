@@ -44,15 +44,20 @@ fn main() -> load::Result<()> {
     Ok(())
 }
 
-/// A database whose lobby has so many events.
+/// A database with two rooms, of which the lobby has so many events.
 fn fill(path: &Path, events: u64) -> load::Result<(RoomId, Lineage)> {
     let store = SqliteStore::open(path, SqliteOptions::default())?;
-    let (room, name) = (RoomId::random(), RoomName::parse("lobby")?);
-    let lobby = RoomRecord { id: room, name, permanent: true, created: Timestamp::default() };
+    let room = |name| {
+        let (id, name) = (RoomId::random(), RoomName::parse(name)?);
+        Ok::<_, Box<dyn std::error::Error>>(RoomRecord { id, name, permanent: true, created: Timestamp::default() })
+    };
+    // Both stay when everybody has left: removing one is work, too.
+    let (lobby, other) = (room("lobby")?, room("other")?);
+    let room = lobby.id;
     let author = Author { principal: PrincipalId::random(), kind: PrincipalKind::Guest, alias: Alias::parse("eve")? };
     let author = Arc::new(author);
     task::block_on(async {
-        store.append(Commit { changes: vec![Change::PutRoom(lobby)], ..Commit::default() }).await?;
+        store.append(Commit { changes: [lobby, other].map(Change::PutRoom).into(), ..Commit::default() }).await?;
         for first in (0..events).step_by(50) {
             let mut run = Run::default();
             for n in first..(first + 50).min(events) {
@@ -66,6 +71,8 @@ fn fill(path: &Path, events: u64) -> load::Result<(RoomId, Lineage)> {
                 .append(Commit { changes: vec![], batches: vec![batch], now: Timestamp::from_millis(first as i64) })
                 .await?;
         }
+        // All of it is put into the index of words: what would be left of that is no part of catching up.
+        store.search(room, "number", Seq::new(u64::MAX), 1).await?;
         store.close().await;
         Ok((room, store.lineage()))
     })
