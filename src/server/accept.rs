@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures::FutureExt;
 use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::conn::{Close, Conn, Link};
@@ -101,10 +100,13 @@ fn take(shared: &Arc<Shared>, socket: rt::Socket, address: SocketAddr) {
 fn begin(shared: &Arc<Shared>, socket: Socket, address: SocketAddr, accepted: u64, place: Place) {
     let conn = Arc::new(Conn::new(Some(address), Link::Socket(socket), accepted));
     tracing::info!(connection = conn.id, %address, "connected");
-    let reader = Reader::new(Arc::clone(shared), conn);
-    // The place is given back when the task ends, however it does. Not an async block, which would keep the reader
-    // twice.
-    shared.tasks.spawn(reader.run_socket().map(move |()| drop(place)));
+    let mut reader = Reader::new(Arc::clone(shared), conn);
+    shared.tasks.spawn(async move {
+        // By reference: a future keeps what it is given by value twice.
+        reader.run_socket().await;
+        // It is given back however the task ends.
+        drop(place);
+    });
 }
 
 fn full_code(full: Full) -> Code {

@@ -11,7 +11,7 @@ use futures::io::{AsyncRead, AsyncReadExt};
 
 use super::attach::{self, Registered};
 use super::conn::{Close, Conn, Farewell, Link};
-use super::dispatch::{self, Flow};
+use super::dispatch::{self, Flow, Work};
 use super::output::CONTROL_CAP;
 use super::publish::{self, Collected};
 use super::shared::Shared;
@@ -85,7 +85,7 @@ impl Reader {
     }
 
     /// Serve a socket until it ends.
-    pub(super) async fn run_socket(mut self) {
+    pub(super) async fn run_socket(&mut self) {
         let (shared, conn) = (Arc::clone(&self.shared), Arc::clone(&self.conn));
         let Link::Socket(socket) = &conn.link else { return };
         let _registered = Registered::new(&self.shared, &conn);
@@ -184,7 +184,7 @@ impl Reader {
             } else {
                 let (shared, conn) = (&self.shared, &self.conn);
                 self.conn.pulse.paused.store(true, Ordering::Relaxed);
-                rt::race(shared.commits.room(), conn.wake.wait()).await;
+                rt::race(Box::pin(shared.commits.room()), conn.wake.wait()).await;
                 self.conn.pulse.heard.store(self.shared.clock.now(), Ordering::Relaxed);
             }
         }
@@ -198,7 +198,7 @@ impl Reader {
             return Some(None);
         }
         conn.pulse.paused.store(true, Ordering::Relaxed);
-        let waiting = async {
+        let waiting = Box::pin(async {
             match pause {
                 Some(pause) => {
                     rt::sleep(pause).await;
@@ -206,7 +206,7 @@ impl Reader {
                 }
                 None => Some(toll::line(&self.shared, conn).await),
             }
-        };
+        });
         let turn = rt::race(waiting, async {
             conn.wake.wait().await;
             None
@@ -325,11 +325,7 @@ impl Reader {
                 }
                 Flow::Close(close) => return Some(close),
                 Flow::Work(work) => {
-                    let (shared, enters) = (Arc::clone(&self.shared), work.enters());
-                    let mut work = Box::pin(dispatch::work(self, work));
-                    let done = if enters { shared.entering.pace(work.as_mut()).await } else { work.as_mut().await };
-                    drop(work);
-                    if let Err(close) = done {
+                    if let Err(close) = Box::pin(self.work(work)).await {
                         return Some(close);
                     }
                     if let Some(close) = self.conn.close_requested() {
@@ -345,6 +341,12 @@ impl Reader {
                 }
             }
         }
+    }
+
+    async fn work(&mut self, work: Work) -> Result<(), Close> {
+        let (shared, enters) = (Arc::clone(&self.shared), work.enters());
+        let work = std::pin::pin!(dispatch::work(self, work));
+        if enters { shared.entering.pace(work).await } else { work.await }
     }
 
     /// End the session and queue the goodbye.
@@ -390,7 +392,7 @@ impl Reader {
     }
 
     /// End a socket: let it take the goodbye, and close it without a reset.
-    async fn end(mut self, close: Close, socket: &Socket) {
+    async fn end(&mut self, close: Close, socket: &Socket) {
         self.leave(&close).await;
         if matches!(close.farewell, Farewell::Bye | Farewell::Error | Farewell::Foreign(_)) {
             let told = async {
@@ -435,4 +437,21 @@ fn cut() -> Close {
 
 fn gone(e: &io::Error) -> Close {
     Close::gone(Code::GOODBYE, format!("the connection broke: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<F>(_: impl FnOnce(&'static mut Reader) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Thousands of connections are idle; what is rare in the life of one is kept in a box of its own while it lasts.
+    #[test]
+    fn what_an_idle_connection_keeps_is_small() {
+        let (task, conn) = (size(Reader::run_socket) + size_of::<Reader>(), size_of::<Conn>());
+        assert!(task <= 704, "a connection's task has {task} bytes");
+        assert!(conn <= 576, "a connection has {conn} bytes");
+    }
 }
