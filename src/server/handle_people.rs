@@ -48,16 +48,7 @@ impl ServerHandle {
             return Err(HandleError::Password);
         }
         let hash = shared.login.hash(None, password.to_owned()).await.map_err(|_| HandleError::Full)?;
-        let now = Clock::timestamp();
-        let account = AccountRecord {
-            principal: PrincipalId::random(),
-            alias: alias.clone(),
-            password: Some(hash),
-            admin: false,
-            deleted: false,
-            created: now,
-            seen: now,
-        };
+        let account = AccountRecord::new(alias.clone(), Some(hash), Clock::timestamp());
         if shared.sessions.unless_claimed(alias, || shared.people.put(account.clone())) != Some(true) {
             return Err(HandleError::AliasTaken);
         }

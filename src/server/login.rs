@@ -241,15 +241,7 @@ async fn register(reader: &mut Reader, attempt: Try) -> Result<(), Close> {
         give_back(&shared);
         return busy(reader);
     };
-    let account = AccountRecord {
-        principal: PrincipalId::random(),
-        alias: alias.clone(),
-        password: Some(hash),
-        admin: false,
-        deleted: false,
-        created: now,
-        seen: now,
-    };
+    let account = AccountRecord::new(alias.clone(), Some(hash), now);
     let free = shared.sessions.unless_claimed(&alias, || shared.people.put(account.clone()));
     if free != Some(true) {
         give_back(&shared);
@@ -415,10 +407,7 @@ async fn known_by_application(reader: &mut Reader, identity: Identity, proven: u
     let known = shared.people.account(principal);
     let account = match &known {
         Some(account) => AccountRecord { alias: alias.clone(), admin, ..account.clone() },
-        None => {
-            let (password, deleted, created, seen) = (None, false, now, now);
-            AccountRecord { principal, alias: alias.clone(), password, admin, deleted, created, seen }
-        }
+        None => AccountRecord { principal, admin, ..AccountRecord::new(alias.clone(), None, now) },
     };
     let renamed = known.as_ref().filter(|known| known.alias != alias);
     if let Some(known) = renamed {

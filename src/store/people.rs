@@ -27,6 +27,14 @@ pub struct AccountRecord {
     pub seen: Timestamp,
 }
 
+impl AccountRecord {
+    /// A new account, of somebody without any rights.
+    pub fn new(alias: Alias, password: Option<String>, now: Timestamp) -> Self {
+        let (principal, admin, deleted) = (PrincipalId::random(), false, false);
+        Self { principal, alias, password, admin, deleted, created: now, seen: now }
+    }
+}
+
 impl fmt::Debug for AccountRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccountRecord")
