@@ -533,7 +533,7 @@ fn a_running_server_is_checked_and_backed_up_and_its_backup_restored_elsewhere()
     std::fs::write(format!("{other}/chatnet.db"), [0xa5; 8192]).unwrap();
     let said = run(&["check", "--data-dir", &other], 1);
     assert!(said.contains("chatnet.db* away, then: chatnet-server restore FILE"), "{said}");
-    for zero in ["--max-connections", "--keep-days"] {
+    for zero in ["--max-connections", "--max-connections-per-address", "--keep-days"] {
         assert!(run(&[zero, "0"], 2).contains("at least 1"));
     }
     assert!(run(&["--log", "nonsense"], 2).contains("error, warn, info"));

@@ -92,6 +92,11 @@ pub(crate) struct Args {
     #[structopt(long, default_value = "100000", value_name = "COUNT", parse(try_from_str = options::positive))]
     pub(crate) max_connections: NonZeroU64,
 
+    /// Connections that one address has at once (IPv6: one /64 network); --exempt a proxy instead, through which many
+    /// come [default: 1024; with --no-limits any number]
+    #[structopt(long, value_name = "COUNT", parse(try_from_str = options::positive))]
+    pub(crate) max_connections_per_address: Option<NonZeroU64>,
+
     /// Limit nobody's pace: for trusted networks, and to measure
     #[structopt(long)]
     pub(crate) no_limits: bool,

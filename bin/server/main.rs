@@ -17,6 +17,7 @@ mod store;
 
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
 
 async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     let seconds = |s: f64| Duration::try_from_secs_f64(s).unwrap_or(Duration::MAX);
+    let count = |n: NonZeroU64| usize::try_from(n.get()).unwrap_or(usize::MAX);
     let host = if args.host.contains(':') && !args.host.starts_with('[') {
         format!("[{}]", args.host)
     } else {
@@ -91,7 +93,7 @@ async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     let mut builder = Server::builder()
         .name(args.name.clone())
         .heartbeat(seconds(args.heartbeat))
-        .max_connections(usize::try_from(args.max_connections.get()).unwrap_or(usize::MAX))
+        .max_connections(count(args.max_connections))
         .retention(args.retention())
         .limits(limits);
     builder = builder.guests(!args.no_guests).registration(match args.registration.as_str() {
@@ -99,6 +101,9 @@ async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         "closed" => Registration::Closed,
         _ => Registration::Invite,
     });
+    if let Some(connections) = args.max_connections_per_address {
+        builder = builder.max_connections_per_address(count(connections));
+    }
     if let Some(file) = &args.join_password {
         builder = builder.join_password(join_password(file)?);
     }

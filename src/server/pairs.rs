@@ -41,7 +41,7 @@ impl fmt::Display for TooManyDirects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Yours => "you have as many directs as you may: leave one first",
-            Self::Theirs => "they have as many directs as they may",
+            Self::Theirs => "they have as many directs as they may: write to them in a room",
             Self::OfAddress => "guests from your address have opened as many directs as they may; try again later",
         })
     }

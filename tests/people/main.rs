@@ -8,6 +8,7 @@ mod about;
 mod accounts;
 #[cfg(feature = "testing")]
 mod alias;
+mod bounds;
 #[cfg(feature = "testing")]
 mod clients;
 mod directs;

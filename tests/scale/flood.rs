@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use chatnet::protocol::message::*;
 use chatnet::protocol::to_frame;
 use parking_lot::Mutex;
-use socket2::{Domain, Socket, Type};
 
 use crate::support::*;
 use crate::{Raise, alone, limited_server, p99, raise_descriptor_limit};
@@ -28,16 +27,6 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// How long the usual course of things is measured, and each flood.
 pub(crate) const MEASURED: Duration = Duration::from_secs(3);
-
-/// Connect from another address of this machine than people do.
-pub(crate) fn connect_from(addr: SocketAddr, from: &str) -> std::io::Result<TcpStream> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.bind(&SocketAddr::new(from.parse().unwrap(), 0).into())?;
-    socket.connect(&addr.into())?;
-    let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE))?;
-    Ok(stream)
-}
 
 /// Where the floods of a round come from: what an address has used up in one is not missed in the next.
 fn elsewhere(round: usize) -> String {

@@ -10,7 +10,7 @@ use chatnet::protocol::message::*;
 use chatnet::protocol::{Code, decode, frame, to_frame};
 use parking_lot::Mutex;
 
-use crate::flood::{HICCUP, MEASURED, People, connect_from, step_back};
+use crate::flood::{HICCUP, MEASURED, People, step_back};
 use crate::support::*;
 use crate::{alone, limited_server, raise_descriptor_limit};
 

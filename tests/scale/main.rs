@@ -6,6 +6,7 @@ mod process;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod connections;
 mod crowd;
 mod descriptors;
 mod flood;

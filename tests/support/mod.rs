@@ -216,6 +216,18 @@ pub fn outbox() -> OutboxId {
 
 pub const ZERO: Seq = Seq::ZERO;
 
+/// Connect from another address of this machine than the others do.
+#[cfg(target_os = "linux")]
+pub fn connect_from(addr: SocketAddr, from: &str) -> std::io::Result<TcpStream> {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::new(from.parse().unwrap(), 0).into())?;
+    socket.connect(&addr.into())?;
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
 /// Resident memory of this process, in bytes.
 #[cfg(target_os = "linux")]
 pub fn resident() -> usize {
