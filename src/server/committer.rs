@@ -1,6 +1,8 @@
-//! One task appends: everything that arrived while it was at it becomes the next batch, kept as a whole or not at
-//! all. Only then do acks go out, and only after them does the tail show the events.
+//! One task appends: everything that arrived while it was at it becomes the next batch, but for what has to meet what
+//! that does (see [`Sharing`]). It is kept as a whole or not at all. Only then do acks go out, and only after them does
+//! the tail show the events.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,6 +13,7 @@ use super::conn::Conn;
 use super::house::Who;
 use super::rooms::{Member, Room, State};
 use super::shared::{Clock, Shared};
+use super::sharing::Sharing;
 use crate::id::{OutboxId, RoomId, Seq, Timestamp};
 use crate::protocol::Code;
 use crate::protocol::message::{Ack, Body, EventKind, Refused};
@@ -189,87 +192,63 @@ impl Submission {
 /// Commit, for as long as the server is there.
 pub(super) async fn run(shared: Arc<Shared>) {
     let queue = &shared.commits;
-    let mut batch = Pending::default();
+    let (mut batch, mut waiting) = (Pending::default(), Vec::new());
     loop {
-        queue.signal.wait().await;
+        if waiting.is_empty() {
+            queue.signal.wait().await;
+        }
         // Readers that are about to submit do so first: their events share this batch, its commit and its writes.
         rt::yield_now().await;
-        let taken = std::mem::take(&mut *queue.waiting.lock());
-        let count = taken.len();
-        let bytes = taken.iter().map(Submission::weight).sum();
-        for submission in taken {
-            // A precondition is about the head that it meets, so what is before it has to be in the log.
-            // A room's end comes behind what was said in it.
-            if matches!(
-                &submission,
-                Submission::Publish(Publish { expected: Some(_), .. })
-                    | Submission::Record(Change::DropRoom(_), _)
-                    | Submission::Sure { .. }
-                    | Submission::Act(_)
-                    | Submission::Together(_)
-            ) {
-                batch.commit(&shared).await;
-            }
-            // What comes behind an act meets what it has changed.
-            let alone = matches!(&submission, Submission::Sure { .. } | Submission::Act(_) | Submission::Together(_));
-            batch.add(submission, &shared.app);
-            if alone {
-                batch.commit(&shared).await;
+        waiting.append(&mut queue.waiting.lock());
+        let (mut sharing, mut left) = (Sharing::default(), Vec::new());
+        let (mut bytes, mut count) = (0, 0);
+        for submission in waiting {
+            if sharing.takes(&submission) {
+                (bytes, count) = (bytes + submission.weight(), count + 1);
+                batch.add(submission, &shared.app);
+            } else {
+                left.push(submission);
             }
         }
         batch.commit(&shared).await;
         queue.release(bytes, count);
+        waiting = left;
     }
 }
 
 /// What is to be committed together.
 #[derive(Default)]
 struct Pending {
-    changes: Vec<Change>,
+    /// In their order, and whether they have nobody who would ask for them again if they can't be kept.
+    changes: Vec<(Change, bool)>,
     waiting: Vec<oneshot::Sender<()>>,
     batches: Vec<NewBatch>,
     entries: Vec<Entry>,
 }
 
 enum Entry {
-    Publish {
-        publish: Publish,
-        count: u64,
-        replaced: Option<Body>,
-    },
-    Refuse {
-        publish: Publish,
-        code: Code,
-        text: String,
-    },
-    App {
-        room: Arc<Room>,
-        done: oneshot::Sender<Result<Arc<Batch>, StoreError>>,
-    },
-    Sure {
-        changes: Vec<Change>,
-        then: Option<Afterwards>,
-        done: oneshot::Sender<Result<(), StoreError>>,
-    },
-    Act {
-        room: Arc<Room>,
-        changes: Vec<Change>,
-        apply: Apply,
-        then: Option<Then>,
-        done: oneshot::Sender<Result<(), NotDone>>,
-    },
+    Publish { publish: Publish, count: u64, replaced: Option<Body> },
+    Refuse { publish: Publish, code: Code, text: String },
+    App { room: Arc<Room>, done: oneshot::Sender<Result<Arc<Batch>, StoreError>> },
+    Sure { then: Option<Afterwards>, done: oneshot::Sender<Result<(), StoreError>> },
+    Act { room: Arc<Room>, apply: Apply, then: Option<Then>, done: oneshot::Sender<Result<(), NotDone>> },
 }
 
 impl Pending {
     fn add(&mut self, submission: Submission, author: &Arc<Author>) {
         match submission {
             Submission::Record(change, done) => {
-                self.changes.push(change);
+                let again = !matches!(change, Change::Used { .. });
+                self.changes.push((change, again));
                 self.waiting.extend(done);
             }
-            Submission::Sure { changes, done } => self.entries.push(Entry::Sure { changes, then: None, done }),
+            Submission::Sure { changes, done } => {
+                self.changes.extend(changes.into_iter().map(|change| (change, false)));
+                self.entries.push(Entry::Sure { then: None, done });
+            }
             Submission::Together(Together { changes, acts, then, done }) => {
-                self.entries.push(Entry::Sure { changes, then: Some(then), done });
+                self.changes.extend(changes.into_iter().map(|change| (change, false)));
+                self.entries.push(Entry::Sure { then: Some(then), done });
                 acts.into_iter().for_each(|act| self.add(Submission::Act(act), author));
             }
             Submission::Act(Act { room, author, decide, done }) => {
@@ -286,7 +265,8 @@ impl Pending {
                         events.push(kind, &body);
                         // Without an origin: whoever did it is shown it too, and has no hole where it is.
                         self.batches.push(NewBatch { room: room.id, author, origin: None, publish: None, events });
-                        self.entries.push(Entry::Act { room, changes, apply, then, done });
+                        self.changes.extend(changes.into_iter().map(|change| (change, false)));
+                        self.entries.push(Entry::Act { room, apply, then, done });
                     }
                     Err(e) => drop(done.send(Err(e))),
                 }
@@ -327,17 +307,11 @@ impl Pending {
         if self.entries.is_empty() && self.changes.is_empty() {
             return;
         }
-        let Pending { mut changes, waiting, batches, entries } = std::mem::take(self);
+        let Pending { changes, waiting, batches, entries } = std::mem::take(self);
         let (batches, entries) = admit(shared, batches, entries);
-        let mut given: Vec<Change> = entries.iter().filter_map(used).collect();
-        for entry in &entries {
-            if let Entry::Sure { changes, .. } | Entry::Act { changes, .. } = entry {
-                given.extend(changes.iter().cloned());
-            }
-        }
-        let records = changes.iter().any(|change| !matches!(change, Change::Used { .. }));
-        let retry = if records { changes.clone() } else { Vec::new() };
-        changes.extend(given);
+        let retry: Vec<_> = changes.iter().filter(|(_, again)| *again).cloned().collect();
+        let mut changes: Vec<Change> = changes.into_iter().map(|(change, _)| change).collect();
+        changes.extend(entries.iter().filter_map(used));
         note(shared, &changes);
         let appended = if batches.is_empty() && changes.is_empty() {
             Ok(Vec::new())
@@ -356,7 +330,7 @@ impl Pending {
                 tracing::error!("{} publishes and {} changes were not stored: {e}", entries.len(), retry.len());
                 refuse_all(shared, entries, &e);
                 // Records have nobody who would send them again: they go with the next commit.
-                self.changes = retry.into_iter().filter(|change| !matches!(change, Change::Used { .. })).collect();
+                self.changes = retry;
             }
         }
     }
@@ -393,6 +367,9 @@ fn used(entry: &Entry) -> Option<Change> {
 fn admit(shared: &Shared, batches: Vec<NewBatch>, entries: Vec<Entry>) -> (Vec<NewBatch>, Vec<Entry>) {
     let mut kept = (Vec::with_capacity(batches.len()), Vec::with_capacity(entries.len()));
     let mut batches = batches.into_iter();
+    // Only for a precondition does it matter what a room's head will be: what is before it is in this commit, perhaps.
+    let asked = |entry: &Entry| matches!(entry, Entry::Publish { publish, .. } if publish.expected.is_some());
+    let mut grown = entries.iter().any(asked).then(HashMap::<RoomId, u64>::new);
     for entry in entries {
         match entry {
             Entry::App { room, done } => {
@@ -401,6 +378,7 @@ fn admit(shared: &Shared, batches: Vec<NewBatch>, entries: Vec<Entry>) -> (Vec<N
                     let text = "the room has ended meanwhile; publish again";
                     let _ = done.send(Err(StoreError::new(StoreErrorKind::Other, text)));
                 } else {
+                    grow(&mut grown, &batch);
                     kept.0.extend(batch);
                     kept.1.push(Entry::App { room, done });
                 }
@@ -427,7 +405,8 @@ fn admit(shared: &Shared, batches: Vec<NewBatch>, entries: Vec<Entry>) -> (Vec<N
                 let mut state = member.room.lock();
                 let holds = state.publishers.holds(publish.outbox, publish.epoch);
                 let stays = holds && still_here(&publish, &mut state);
-                let head = state.tail.head();
+                let before = grown.as_ref().and_then(|grown| grown.get(&member.room.id)).copied().unwrap_or(0);
+                let head = Seq::new(state.tail.head().get() + before);
                 let speaks = may_speak(shared, member, &state);
                 drop(state);
                 if !stays {
@@ -439,6 +418,7 @@ fn admit(shared: &Shared, batches: Vec<NewBatch>, entries: Vec<Entry>) -> (Vec<N
                     let text = format!("the room's last event is {head} by now: read it and decide again");
                     kept.1.push(Entry::Refuse { publish, code: Code::PRECONDITION_FAILED, text });
                 } else {
+                    grow(&mut grown, &batch);
                     kept.0.extend(batch);
                     kept.1.push(Entry::Publish { publish, count, replaced });
                 }
@@ -446,6 +426,13 @@ fn admit(shared: &Shared, batches: Vec<NewBatch>, entries: Vec<Entry>) -> (Vec<N
         }
     }
     kept
+}
+
+/// A room's head will be further by these events.
+fn grow(grown: &mut Option<HashMap<RoomId, u64>>, batch: &Option<NewBatch>) {
+    if let (Some(grown), Some(batch)) = (grown, batch) {
+        *grown.entry(batch.room).or_default() += batch.events.len() as u64;
+    }
 }
 
 /// Whether whoever publishes is still a member. If not, the numbers are free again: they may come once more, from

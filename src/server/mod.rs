@@ -57,6 +57,7 @@ mod retention;
 mod rooms;
 mod session;
 mod shared;
+mod sharing;
 mod sweeper;
 #[cfg(feature = "tls")]
 mod tls;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_std::task::block_on;
 use chatnet::id::{Lineage, OutboxId, RoomId, Seq, Timestamp};
-use chatnet::protocol::Code;
 use chatnet::protocol::message::{self, *};
+use chatnet::protocol::{Code, to_frame};
 use chatnet::store::{self, *};
 
 use crate::support::*;
@@ -18,13 +18,21 @@ use crate::support::*;
 struct Kept {
     inner: Arc<MemoryStore>,
     fail: Arc<AtomicBool>,
+    /// Commits so far; each takes a while if there is a disk to wait for.
+    commits: Arc<AtomicUsize>,
+    disk: Option<Duration>,
     records: Arc<Mutex<Snapshot>>,
 }
 
 impl Kept {
     fn new() -> Self {
         let inner = Arc::new(MemoryStore::new(1 << 20, 1 << 26));
-        Self { inner, fail: Arc::default(), records: Arc::default() }
+        Self { inner, fail: Arc::default(), commits: Arc::default(), disk: None, records: Arc::default() }
+    }
+
+    /// On a disk on which a commit takes 20 ms.
+    fn on_disk() -> Self {
+        Self { disk: Some(Duration::from_millis(20)), ..Self::new() }
     }
 
     fn change(&self, change: &Change) {
@@ -69,6 +77,10 @@ impl Log for Kept {
     }
 
     async fn append(&self, commit: Commit) -> Result<Vec<Arc<Batch>>, StoreError> {
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        if let Some(disk) = self.disk {
+            async_std::task::sleep(disk).await;
+        }
         // The first failure is the last one: the retry finds a store that works again.
         if !commit.batches.is_empty() && self.fail.swap(false, Ordering::SeqCst) {
             return Err(StoreError::new(StoreErrorKind::Full, "the disk is full; make room"));
@@ -208,4 +220,77 @@ fn a_redacted_text_is_gone_from_the_log_and_for_who_is_behind() {
     }
     bob.send(&Search { request: 1, room: joined.room, query: "secret".into(), before: None, limit: 5 });
     assert!(bob.expect::<message::SearchPage>().hits.is_empty());
+}
+
+/// How many commits it takes until all of these are told that their requests are done, each of them all at once.
+fn commits_of(store: &Kept, wires: &mut [Wire], ask: impl Fn(usize, u32) -> Vec<u8>) -> usize {
+    let before = store.commits.load(Ordering::SeqCst);
+    for (n, wire) in wires.iter_mut().enumerate() {
+        wire.raw(&(0..EACH).flat_map(|request| ask(n, request)).collect::<Vec<_>>());
+    }
+    for wire in wires {
+        for request in 0..EACH {
+            assert_eq!(wire.skip_to::<Done>().request, request);
+        }
+    }
+    store.commits.load(Ordering::SeqCst) - before
+}
+
+/// Requests of each of many.
+const EACH: u32 = 5;
+
+/// Many.
+const MANY: usize = 30;
+
+#[test]
+fn what_is_done_in_many_rooms_and_blocked_by_many_shares_commits_so_that_nobody_waits_for_each() {
+    let store = Kept::on_disk();
+    let server = start(&store);
+    let (mut wires, rooms): (Vec<_>, Vec<_>) = (0..MANY)
+        .map(|n| {
+            let (wire, joined) = Wire::member(server.addr, &format!("g{n}"), &format!("room{n}"));
+            (wire, joined.room)
+        })
+        .unzip();
+    let _victim = Wire::guest(server.addr, "victim");
+    let topics = commits_of(&store, &mut wires, |n, request| {
+        let text = Some(format!("topic {request}"));
+        to_frame(&Moderate { text, ..Moderate::new(request, rooms[n], EventKind::TOPIC) })
+    });
+    let blocks = commits_of(&store, &mut wires, |_, request| {
+        to_frame(&Block { request, whom: Whom::Name("victim".into()), blocked: request % 2 == 0 })
+    });
+    println!("{topics} commits for {} topics, {blocks} for as many blocks", MANY * EACH as usize);
+    assert!(topics < MANY && blocks < MANY, "{topics} and {blocks} commits");
+}
+
+#[test]
+fn preconditions_are_about_the_head_that_they_meet_and_share_a_commit_all_the_same() {
+    let store = Kept::on_disk();
+    let server = start(&store);
+    let (mut ada, joined) = Wire::member(server.addr, "ada", "den");
+    let (room, outbox, count) = (joined.room, outbox(), 100);
+    let frame =
+        |n, expected| to_frame(&Publish { expected: Some(Seq::new(expected)), ..publish(room, outbox, n, &["x"]) });
+    let before = store.commits.load(Ordering::SeqCst);
+    // One of them expects less than there is by then.
+    let mut all: Vec<u8> = (1..=count).flat_map(|n| frame(n, n - 1)).collect();
+    all.extend(frame(count + 1, count - 1));
+    all.extend(frame(count + 2, count));
+    ada.raw(&all);
+    let (mut acked, mut refused) = (0, None);
+    while acked < count + 1 {
+        let got = ada.next().expect("the server is there");
+        if got.is(Kind::Ack) {
+            let ack: Ack = got.read();
+            assert_eq!(ack.seq.get(), acked + 1);
+            acked += u64::from(ack.count);
+        } else if got.is(Kind::Refused) {
+            refused = Some(got.read::<Refused>());
+        }
+    }
+    let refused = refused.expect("one doesn't hold");
+    assert_eq!((refused.n, refused.code), (count + 1, Code::PRECONDITION_FAILED));
+    let commits = store.commits.load(Ordering::SeqCst) - before;
+    assert!(commits < count as usize / 5, "{commits} commits");
 }
