@@ -64,15 +64,17 @@ impl<T: Copy + Eq> Names<T> {
         if name.len() > MAX_BYTES {
             return Vec::new();
         }
+        let name = text::composed(name);
         let exactly = self.by_name.get(&name.to_lowercase());
-        let looks = text::looks(name);
+        let looks = text::looks(&name);
         exactly.into_iter().chain(looks.iter().filter_map(|look| self.by_look.get(look))).copied().collect()
     }
 }
 
-/// Whether an alias is what somebody calls it: letter case doesn't count, and commands can't have spaces.
+/// Whether an alias is what somebody calls it: letter case doesn't count, nor how a keyboard composes letters, and
+/// commands can't have spaces.
 pub(super) fn is_called(alias: &Alias, name: &str) -> bool {
-    alias.folded().replace(' ', "_") == name.to_lowercase().replace(' ', "_")
+    name.len() <= MAX_BYTES && alias.folded().replace(' ', "_") == text::composed(name).to_lowercase().replace(' ', "_")
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ mod skeleton;
 pub(crate) use body::check_text;
 pub use display::{display_line, display_text};
 pub use names::NameError;
-pub(crate) use names::{check_name, check_word, graphemes};
+pub(crate) use names::{check_name, check_word, composed, graphemes};
 pub(crate) use skeleton::{is_reserved, looks, skeleton};
 
 /// The most combining marks in a row that a name may hold, and that are shown. Hebrew with vowels and accents needs

@@ -1,5 +1,6 @@
 //! Aliases and room names.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -79,6 +80,11 @@ pub(crate) fn graphemes(name: &str, max: usize) -> &str {
     name.grapheme_indices(true).nth(max).map_or(name, |(end, _)| &name[..end])
 }
 
+/// A name in Unicode's form NFC, as all names are kept.
+pub(crate) fn composed(name: &str) -> Cow<'_, str> {
+    if name.is_ascii() { name.into() } else { name.nfc().collect::<String>().into() }
+}
+
 fn check(raw: &str, what: &'static str, max: usize, spaces: bool) -> Result<Arc<str>, NameError> {
     if raw.is_empty() {
         return Err(NameError::Empty { what });
@@ -87,7 +93,7 @@ fn check(raw: &str, what: &'static str, max: usize, spaces: bool) -> Result<Arc<
     if raw.len() > max * BYTES_PER_CHARACTER {
         return Err(NameError::TooLong { what, max });
     }
-    let name: Arc<str> = if raw.is_ascii() { raw.into() } else { raw.nfc().collect::<String>().into() };
+    let name: Arc<str> = composed(raw).into();
     if let Some(found) = first_bad(&name, spaces) {
         return Err(NameError::Character { what, found });
     }

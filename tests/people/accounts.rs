@@ -98,6 +98,27 @@ fn an_account_s_alias_is_nobody_else_s_also_when_it_is_deleted() {
 }
 
 #[test]
+fn a_name_is_understood_however_a_keyboard_composes_its_letters() {
+    let server = open();
+    drop(register(server.addr, "\u{c5}s\u{e9}\u{323}"));
+    // Letters and marks apart, the marks in another order, and no capital.
+    let apart = "a\u{30a}se\u{301}\u{323}";
+    let (mut asa, who) = attempt(server.addr, &auth("password", apart, PASSWORD, None)).expect("it is let in");
+    let together = "\u{e5}s\u{1eb9}\u{301}";
+    assert_eq!(who.alias.to_lowercase(), together);
+    let mut bob = Wire::guest(server.addr, "bob");
+    bob.send(&Direct { request: 12, whom: Whom::Name(apart.into()) });
+    let room = joined(&mut bob).unwrap().room;
+    assert_eq!(asa.skip_to::<Joined>().room, room);
+    // Guesses count for the one account.
+    for _ in 0..6 {
+        assert!(attempt(server.addr, &auth("password", apart, "incorrect horse", None)).is_err());
+    }
+    let refused = attempt(server.addr, &auth("password", together, PASSWORD, None)).unwrap_err();
+    assert_eq!(refused.code, Code::TOO_MANY_LOGINS);
+}
+
+#[test]
 fn a_guest_keeps_its_alias_from_being_registered() {
     let server = open();
     let _ada = Wire::guest(server.addr, "ada");

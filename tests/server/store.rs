@@ -294,3 +294,27 @@ fn preconditions_are_about_the_head_that_they_meet_and_share_a_commit_all_the_sa
     let commits = store.commits.load(Ordering::SeqCst) - before;
     assert!(commits < count as usize / 5, "{commits} commits");
 }
+
+#[test]
+fn whoever_ends_a_hundred_rooms_by_going_is_waited_for_once() {
+    let store = Kept::on_disk();
+    let server = TestServer::with(|b| b.store(store.clone()));
+    let (mut ada, lobby) = Wire::member(server.addr, "ada", "");
+    let mut bob = Wire::guest(server.addr, "bob");
+    let joins = (0..100).flat_map(|n| to_frame(&Join { request: n, name: format!("room{n}") }));
+    bob.raw(&joins.collect::<Vec<_>>());
+    (0..100).for_each(|n| assert_eq!(bob.skip_to::<Joined>().request, n));
+    let before = store.commits.load(Ordering::SeqCst);
+    bob.send(&Bye { code: Code::GOODBYE, text: String::new(), retry_after_ms: None });
+    bob.rest();
+    let rooms = |wire: &mut Wire| {
+        wire.send(&ListRooms { request: 1, after: None, limit: 50 });
+        wire.skip_to::<RoomsPage>().rooms.len()
+    };
+    while rooms(&mut ada) > 1 {}
+    // It is kept behind them.
+    ada.send(&publish(lobby.room, outbox(), 1, &["x"]));
+    ada.skip_to::<Ack>();
+    let commits = store.commits.load(Ordering::SeqCst) - before;
+    assert!(commits < 20, "{commits} commits");
+}
