@@ -71,8 +71,13 @@ struct Server {
 }
 
 fn serve(dir: &Path) -> Server {
+    serve_with("open", dir)
+}
+
+fn serve_with(registration: &str, dir: &Path) -> Server {
     let dir = dir.to_str().unwrap().to_owned();
-    let args = ["--plaintext", "--host", "127.0.0.1", "--port", "0", "--registration", "open", "--data-dir", &dir];
+    let args =
+        ["--plaintext", "--host", "127.0.0.1", "--port", "0", "--registration", registration, "--data-dir", &dir];
     let program = start(env!("CARGO_BIN_EXE_chatnet-server"), &args);
     let line = program.line();
     let port = line.strip_prefix("listening on 127.0.0.1:").expect("the first line says where").to_owned();
@@ -327,6 +332,38 @@ fn an_alias_with_blanks_is_addressed_in_quotes_and_a_mistyped_time_bans_nobody()
     assert!(done && said.starts_with("banned spam* until 2"), "{said}");
     assert!(server.admin(&["bans"]).1.contains("until 2"));
     assert!(server.admin(&["audit"]).1.lines().all(|line| line.split('\t').nth(1).unwrap().ends_with('Z')));
+    server.stop();
+}
+
+#[test]
+fn whoever_registers_where_that_needs_a_code_is_asked_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = serve_with("invite", &dir.path().join("data"));
+    let (done, code) = server.admin(&["invite-code"]);
+    assert!(done);
+    let args = ["--plaintext", "--json", "--port", &server.port, "--name", "ada"];
+    let mut ada = start(env!("CARGO_BIN_EXE_chatnet"), &args);
+    ada.event("connected");
+    // Also of who wants to keep the alias that they have as a guest.
+    let register = |ada: &mut Program, code: &str| {
+        ada.say("/register");
+        assert!(ada.event("info")["text"].as_str().unwrap().contains("password"));
+        ada.say(PASSWORD);
+        let asked =
+            |object: &Value| object["text"].as_str().is_some_and(|text| text.contains("whoever runs the server"));
+        ada.until(|object| object["event"] == "info" && asked(object));
+        ada.say(code);
+    };
+    register(&mut ada, "0123");
+    let failed = ada.event("error");
+    let why = failed["message"].as_str().unwrap();
+    assert!(why.contains("/register ada") && why.contains("you are ada as before"), "{why}");
+    ada.event("connected");
+    register(&mut ada, code.lines().last().unwrap().trim());
+    ada.until(|object| object["event"] == "info" || object["event"] == "connected");
+    ada.say("still here");
+    assert_eq!(ada.event("ack")["text"], "still here");
+    assert!(server.admin(&["accounts"]).1.contains("ada"));
     server.stop();
 }
 

@@ -348,9 +348,7 @@ impl Session {
             },
             Action::Register(alias) => {
                 let alias = alias.unwrap_or_else(|| self.client.alias().to_string());
-                if let Some(password) = ask_secret("a password for it", actions, output).await {
-                    self.become_(Who::NewAccount { alias, password, code: None }, events, actions, output).await;
-                }
+                self.register(alias, events, actions, output).await;
             }
             Action::Login(alias) => {
                 if let Some(password) = ask_secret("its password", actions, output).await {

@@ -80,7 +80,7 @@ codes! {
     ALIAS_REFUSED = 209, "alias_refused";
     /// Too many logins have failed; try again later.
     TOO_MANY_LOGINS = 220, "too_many_logins";
-    /// The server doesn't take new accounts, or not without a code.
+    /// The server doesn't take new accounts, or not with this code.
     REGISTRATION_CLOSED = 221, "registration_closed";
     /// No secret may be sent over this connection: it isn't encrypted.
     INSECURE = 222, "insecure";
@@ -90,6 +90,8 @@ codes! {
     BANNED = 224, "banned";
     /// The session was ended by its owner, or with its account's password.
     SESSION_REVOKED = 225, "session_revoked";
+    /// New accounts need a code here: ask for it, and send it too.
+    CODE_NEEDED = 226, "code_needed";
     /// There is no such room, or not for this client.
     NO_SUCH_ROOM = 300, "no_such_room";
     /// The name breaks the rules for rooms.

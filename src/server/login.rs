@@ -222,6 +222,12 @@ async fn register(reader: &mut Reader, attempt: Try) -> Result<(), Close> {
     let now = Clock::timestamp();
     let mut used = None;
     let code = attempt.code.unwrap_or_default();
+    if code.is_empty() && (shared.config.registration == Registration::Invite || shared.config.join_password.is_some())
+    {
+        // Nobody has guessed anything.
+        let text = "new accounts need a code here: ask whoever runs the server for one".to_owned();
+        return refuse(reader, Code::CODE_NEEDED, text, None);
+    }
     let welcome = match (shared.config.registration, &shared.config.join_password) {
         (Registration::Open, None) => true,
         (Registration::Open, Some(hash)) => session::hash(code.as_bytes()) == *hash,
@@ -233,7 +239,8 @@ async fn register(reader: &mut Reader, attempt: Try) -> Result<(), Close> {
     };
     if !welcome {
         shared.login.note(NOBODY, address, false, shared.clock.now());
-        let text = "new accounts need a code here, and this isn't one; ask whoever runs the server".to_owned();
+        let text =
+            "new accounts need a code here, and this is none that is good; ask whoever runs the server".to_owned();
         return refuse(reader, Code::REGISTRATION_CLOSED, text, None);
     }
     let give_back = |shared: &Shared| used.into_iter().for_each(|code| shared.people.give_back(code));

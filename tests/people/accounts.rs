@@ -137,6 +137,8 @@ fn accounts_are_made_as_the_server_says() {
 
     let invite = TestServer::with(|builder| builder.registration(Registration::Invite));
     let code = block_on(invite.handle.invite_code()).unwrap();
+    let refused = attempt(invite.addr, &auth("register", "ada", PASSWORD, None)).unwrap_err();
+    assert_eq!(refused.code, Code::CODE_NEEDED);
     let refused = attempt(invite.addr, &auth("register", "ada", PASSWORD, Some("0123"))).unwrap_err();
     assert_eq!(refused.code, Code::REGISTRATION_CLOSED);
     let refused = attempt(invite.addr, &auth("register", "ada", "short", Some(&code))).unwrap_err();
@@ -158,7 +160,7 @@ fn a_server_s_password_is_asked_of_guests_and_of_those_who_register() {
     let (_, bob) = attempt(server.addr, &auth("guest-password", "bob", "sesame", None)).unwrap();
     assert_eq!((bob.kind, bob.alias.as_str()), (PrincipalKind::Guest, "bob"));
     let refused = attempt(server.addr, &auth("register", "ada", PASSWORD, None)).unwrap_err();
-    assert_eq!(refused.code, Code::REGISTRATION_CLOSED);
+    assert_eq!(refused.code, Code::CODE_NEEDED);
     attempt(server.addr, &auth("register", "ada", PASSWORD, Some("sesame"))).unwrap();
     login(server.addr, "ada");
 }

@@ -19,14 +19,31 @@ impl Session {
         }
     }
 
-    /// Be somebody else from here on; whoever can't stays who they were.
+    /// Make an account, and be it; with a code, where the server wants one.
+    pub(super) async fn register(
+        &mut self,
+        alias: String,
+        events: &mut Events,
+        actions: &mut mpsc::Receiver<Action>,
+        output: &mut Output,
+    ) {
+        let Some(password) = ask_secret("a password for it", actions, output).await else { return };
+        let who = |code| Who::NewAccount { alias: alias.clone(), password: password.clone(), code };
+        if self.become_(who(None), events, actions, output).await {
+            let what = "the code that new accounts need here (whoever runs the server gives you one)";
+            let Some(code) = ask_secret(what, actions, output).await else { return };
+            self.become_(who(Some(code)), events, actions, output).await;
+        }
+    }
+
+    /// Be somebody else from here on; whoever can't stays who they were. True if it needs a code, and nothing else.
     pub(super) async fn become_(
         &mut self,
         who: Who,
         events: &mut Events,
         actions: &mut mpsc::Receiver<Action>,
         output: &mut Output,
-    ) {
+    ) -> bool {
         let alias = self.client.alias();
         // The guest's alias has to be free before it can be an account's; otherwise the old session stays until there is
         // a new one.
@@ -43,10 +60,14 @@ impl Session {
                 }
                 self.who = who.again();
                 self.take_over(connected, events);
+                false
             }
             Err(e) => {
-                let message = format!("{}; you are {alias} as before", not_become(&args, &e, &who));
-                output.own(&Own::Error { code: "login_failed", message: &message });
+                let needs_code = matches!(&e, ConnectError::Refused { code: Code::CODE_NEEDED, .. });
+                if !needs_code {
+                    let message = format!("{}; you are {alias} as before", not_become(&args, &e, &who));
+                    output.own(&Own::Error { code: "login_failed", message: &message });
+                }
                 if frees {
                     let before = builder(&args, &self.who);
                     let before = if self.who.is_guest() { before.alias(alias.as_str()) } else { before };
@@ -55,6 +76,7 @@ impl Session {
                         Err(e) => self.ended = Some((Exit::Lost, Some(e.to_string()))),
                     }
                 }
+                needs_code && self.ended.is_none()
             }
         }
     }
@@ -75,6 +97,12 @@ fn not_become(args: &Args, e: &ConnectError, who: &Who) -> String {
         (ConnectError::Refused { code: Code::AUTH_FAILED, .. }, Who::Account(alias, _)) => {
             format!("{e}; try again: /login {alias}")
         }
+        (
+            ConnectError::Refused { code: Code::REGISTRATION_CLOSED, .. },
+            Who::NewAccount { alias, code: Some(_), .. },
+        ) => {
+            format!("{e}; with another code: /register {alias}")
+        }
         _ => explain(args, e, who),
     }
 }
@@ -84,8 +112,8 @@ pub(super) fn explain(args: &Args, e: &ConnectError, who: &Who) -> String {
     let refused = |code: Code| matches!(e, ConnectError::Refused { code: given, .. } if *given == code);
     match (e, who) {
         (ConnectError::Refused { suggestion: Some(free), .. }, _) => format!("{e}; try --name '{free}'"),
-        (_, Who::NewAccount { code: None, .. }) if refused(Code::REGISTRATION_CLOSED) => {
-            format!("{e}; with a code of its operator: chatnet --account ALIAS --register --code")
+        (_, Who::NewAccount { alias, .. }) if refused(Code::CODE_NEEDED) => {
+            format!("{e}, then: chatnet --account '{alias}' --register --code")
         }
         (_, Who::Guest) if refused(Code::MECHANISM_UNSUPPORTED) => format!(
             "{e}; with an account: --account ALIAS, and --register to make one; where guests need a password: \

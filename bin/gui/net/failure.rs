@@ -63,7 +63,9 @@ pub(super) fn told(e: &ConnectError, attempt: &Attempt) -> Net {
 fn field(code: Code) -> Field {
     match code {
         Code::ALIAS_IN_USE | Code::ALIAS_INVALID => Field::Alias,
-        Code::AUTH_FAILED | Code::PASSWORD_INVALID | Code::REGISTRATION_CLOSED | Code::INSECURE => Field::Password,
+        Code::AUTH_FAILED | Code::PASSWORD_INVALID | Code::REGISTRATION_CLOSED | Code::CODE_NEEDED | Code::INSECURE => {
+            Field::Password
+        }
         _ => Field::General,
     }
 }
