@@ -238,7 +238,7 @@ pub(super) enum By<'a> {
 }
 
 impl Room {
-    fn new(id: RoomId, name: RoomName, permanent: bool, head: Seq) -> Self {
+    pub(super) fn new(id: RoomId, name: RoomName, permanent: bool, head: Seq) -> Self {
         let state = State {
             tail: Tail::new(head),
             members: Members::default(),
