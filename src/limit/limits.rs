@@ -50,8 +50,8 @@ pub struct Limits {
     pub address: Rates,
     /// New connections from one address. One too many is told `too_many_connections`, and closed.
     pub connections: Rate,
-    /// Addresses that only [`ServerBuilder::max_connections`](crate::ServerBuilder::max_connections) holds for: a proxy, a
-    /// bridge, a machine that measures. Default: none.
+    /// Addresses that only [`ServerBuilder::max_connections`](crate::ServerBuilder::max_connections) holds for: a
+    /// proxy, a bridge, a machine that measures. Default: none.
     pub exempt: Vec<Network>,
     /// How long nothing is read from a session that goes on though it was told to wait. Default: 5 s.
     pub cool_off: Duration,
