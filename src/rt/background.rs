@@ -38,8 +38,11 @@ fn stand_back_for<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 /// Have this thread stand back for the others from here on, for it can't come forward again.
 pub(crate) fn stand_back() {
     // Of this thread alone: that is what Linux takes a process for. Where it may not be, the work is done all the same.
+    // A process that stands back further as a whole stays where it is.
     #[cfg(target_os = "linux")]
-    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
+    if rustix::process::getpriority_process(Some(rustix::thread::gettid())).is_ok_and(|nice| nice < NICE) {
+        let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
+    }
 }
 
 #[cfg(test)]
