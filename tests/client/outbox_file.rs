@@ -166,7 +166,7 @@ fn one_client_at_a_time_uses_a_file_and_only_its_owner_may_read_it() {
     block_on(async {
         let directory = Directory::new();
         let path = directory.file("outbox");
-        let (client, ..) = connected(keeping(&path), 60_000).await;
+        let (client, _events, _server) = connected(keeping(&path), 60_000).await;
         let busy = keeping(&path).connect_over(pipe().0).await.unwrap_err();
         assert!(busy.to_string().contains("another program is using it"), "{busy}");
         #[cfg(unix)]
