@@ -3,6 +3,7 @@
 
 mod anchor;
 mod hostile;
+mod quiet;
 mod story;
 mod trouble;
 mod trust;
