@@ -120,5 +120,6 @@ pub(super) fn show(app: &App, state: &State) {
     global.set_unseen(i32::try_from(room.rows.unseen()).unwrap_or(i32::MAX));
     global.set_loading(room.rows.loading());
     global.set_at_start(room.rows.is_at_start());
+    global.set_detached(room.rows.is_detached());
     global.set_typing(room.typing_words().into());
 }

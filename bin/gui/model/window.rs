@@ -25,6 +25,11 @@ impl Conversation {
         self.at_start
     }
 
+    /// What is shown is a part of the past: there is more behind it.
+    pub(crate) fn is_detached(&self) -> bool {
+        self.detached
+    }
+
     /// The top comes near: ask for what is before it.
     pub(crate) fn want_older(&mut self, room: &str) -> Option<Effect> {
         if self.loading || self.at_start {

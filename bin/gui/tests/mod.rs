@@ -2,6 +2,7 @@
 //! technology is told, and what they show is waited for.
 
 mod anchor;
+mod foot;
 mod hostile;
 mod quiet;
 mod story;

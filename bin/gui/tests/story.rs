@@ -156,4 +156,11 @@ fn the_past_is_read_page_by_page_and_found() {
     assert_eq!(hits[0].hit, "needle");
     search().invoke_show(hits[0].key);
     desk.until("the hit", |desk| desk.messages().iter().any(|row| row.highlighted && row.text.contains("needle")));
+    let list = desk.element("Messages");
+    let (top, height) = (list.absolute_position().y, list.size().height);
+    desk.until("it on the screen", |desk| {
+        let hit = |row: &ElementHandle| row.accessible_label().is_some_and(|label| label.contains("needle"));
+        let place = desk.visible().into_iter().find(hit).map(|row| row.absolute_position().y);
+        place.is_some_and(|y| (y - top - height * 0.3).abs() <= 1.0)
+    });
 }
