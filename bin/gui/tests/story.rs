@@ -19,6 +19,44 @@ fn a_server_that_is_not_there_is_told_beside_its_field() {
 }
 
 #[test]
+fn what_is_wrong_is_told_without_moving_anything_that_was_there() {
+    let house = House::start();
+    let _other = Other::connect(house.addr, "ada");
+    let desk = Desk::new();
+    let labels = ["Server", "Port", "Guest", "Your name", "Encrypted connection", "Connect"];
+    let places = |desk: &Desk| labels.map(|label| desk.elements(label).last().map(|e| e.absolute_position().y));
+    desk.turn();
+    let before = places(&desk);
+    assert!(before.iter().all(Option::is_some), "{before:?}");
+    let errors = |desk: &Desk| {
+        let connect = desk.app.window().global::<ui::Connect>();
+        [connect.get_host_error(), connect.get_port_error(), connect.get_alias_error(), connect.get_error()]
+    };
+    let try_ = |host: &str, port: u16, alias: &str, secure: bool| {
+        desk.fill("Server", host);
+        desk.fill("Port", &port.to_string());
+        desk.fill("Your name", alias);
+        if desk.element("Encrypted connection").accessible_checked() != Some(secure) {
+            desk.press("Encrypted connection");
+        }
+        desk.press_button("Connect");
+        desk.until("an answer", |desk| errors(desk).iter().any(|text| !text.is_empty()));
+        (0..10).for_each(|_| desk.turn());
+        println!("{:?}", errors(&desk));
+        assert_eq!(places(&desk), before, "{:?}", errors(&desk));
+    };
+    try_("", 0, "a\tb", false);
+    try_("no host", 50_000, "ada", false);
+    let nobody = {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        socket.local_addr().unwrap().port()
+    };
+    try_("127.0.0.1", nobody, "ada", false);
+    try_("127.0.0.1", house.addr.port(), "ada", false);
+    try_("127.0.0.1", house.addr.port(), "ada", true);
+}
+
+#[test]
 fn a_running_attempt_can_be_cancelled() {
     // It takes connections and says nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
