@@ -1,5 +1,7 @@
 //! The command line of `chatnet-gui`.
 
+use chatnet::Alias;
+use chatnet::trust::ServerAddr;
 use structopt::StructOpt;
 use structopt::clap::AppSettings;
 
@@ -20,11 +22,11 @@ use structopt::clap::AppSettings;
 )]
 pub(crate) struct Args {
     /// The server, HOST or HOST:PORT
-    #[structopt(value_name = "SERVER")]
-    pub(crate) server: Option<String>,
+    #[structopt(value_name = "SERVER", parse(try_from_str = server))]
+    pub(crate) server: Option<ServerAddr>,
 
     /// Your alias; the server picks one if you have none
-    #[structopt(long, value_name = "ALIAS")]
+    #[structopt(long, value_name = "ALIAS", parse(try_from_str = alias))]
     pub(crate) alias: Option<String>,
 
     /// Speak no TLS: everybody on the way can read and change what is said
@@ -34,4 +36,55 @@ pub(crate) struct Args {
     /// What is logged on stderr
     #[structopt(long, env = "CHATNET_LOG", default_value = "error", value_name = "LEVEL")]
     pub(crate) log: String,
+}
+
+/// The port may be left out. An address of IPv6 with a port stands in brackets.
+fn server(word: &str) -> Result<ServerAddr, String> {
+    let port = word.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']'));
+    let (host, port) = match port {
+        Some((host, port)) => (host, crate::options::port(port)?),
+        None => (word, 50_000),
+    };
+    ServerAddr::new(host, port).map_err(|e| e.to_string())
+}
+
+fn alias(word: &str) -> Result<String, String> {
+    Alias::parse(word).map(|alias| alias.to_string()).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Args, String> {
+        Args::from_iter_safe([&["chatnet-gui"], words].concat()).map_err(|e| e.message)
+    }
+
+    #[test]
+    fn what_no_server_and_no_alias_can_be_is_refused() {
+        for (words, why) in [
+            (&["127.0.0.1:99999"][..], "a port is a number"),
+            (&["127.0.0.1:"], "a port is a number"),
+            (&["not a host"], "no host's name"),
+            (&[""], "no host's name"),
+            (&["--alias", "a\tb"], "alias"),
+            (&["--alias", ""], "alias"),
+        ] {
+            let told = parse(words).unwrap_err();
+            assert!(told.contains(why), "{words:?}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_server_is_a_host_with_or_without_a_port() {
+        for (word, host, port) in [
+            ("chat.example.org", "chat.example.org", 50_000),
+            ("chat.example.org:7", "chat.example.org", 7),
+            ("::1", "::1", 50_000),
+            ("[::1]:7", "::1", 7),
+        ] {
+            let server = parse(&[word, "--alias", "Ada L"]).unwrap().server.unwrap();
+            assert_eq!((server.host(), server.port()), (host, port));
+        }
+    }
 }

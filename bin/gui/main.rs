@@ -14,6 +14,9 @@ mod input;
 mod model;
 mod net;
 mod notify;
+#[path = "../options.rs"]
+#[allow(dead_code, reason = "a window has fewer options")]
+mod options;
 #[path = "../commands/outbox.rs"]
 mod outbox;
 #[path = "../commands/people.rs"]
@@ -39,7 +42,6 @@ use chatnet::trust::KnownServers;
 use model::{Event, State, Ui};
 use slint::ComponentHandle;
 use structopt::StructOpt;
-use tracing_subscriber::EnvFilter;
 use watch::Watch;
 
 /// How long what was typed may take to be acknowledged when the window closes; the outbox on disk keeps the rest.
@@ -55,12 +57,12 @@ fn main() {
         }
         std::process::exit(code)
     });
-    match EnvFilter::try_new(&args.log) {
+    match options::filter(&args.log) {
         Ok(filter) => {
             tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
         }
         Err(e) => {
-            eprintln!("chatnet-gui: --log {}: {e}; try error, warn, info, debug or trace", args.log);
+            eprintln!("chatnet-gui: --log {}: {e}", args.log);
             std::process::exit(2);
         }
     }
@@ -118,9 +120,7 @@ fn prefill(state: &mut State, args: &Args) -> bool {
         return false;
     };
     state.prefill(|form| {
-        let port = server.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']'));
-        let (host, port) = port.map_or((server.as_str(), "50000"), |(host, port)| (host, port));
-        (form.host, form.port) = (host.to_owned(), port.to_owned());
+        (form.host, form.port) = (server.host().to_owned(), server.port().to_string());
         (form.use_account, form.secure) = (false, !args.plaintext);
         form.alias = args.alias.clone().unwrap_or_default();
     });
