@@ -8,6 +8,9 @@ use super::connect::sentence;
 use super::effect::{Effect, Turn, View};
 use super::event::End;
 
+/// So long, in milliseconds, a lost connection is new; the first attempts come quicker than anybody reads.
+const NEW: i64 = 10_000;
+
 /// How long a passing word stays, in milliseconds.
 const TOAST: i64 = 6_000;
 
@@ -28,6 +31,8 @@ pub(crate) struct Status {
     pub(crate) banner: String,
     /// When the next attempt is made.
     retry_at: Option<i64>,
+    /// Since when there is no connection.
+    lost_at: Option<i64>,
 }
 
 impl Status {
@@ -119,8 +124,13 @@ fn ended(end: &End, server: &str) -> Ended {
 impl State {
     pub(super) fn reconnecting(&mut self, attempt: u32, delay_ms: u64, reason: &str, now: i64, turn: &mut Turn) {
         self.status.link = Link::Reconnecting;
-        let why = if attempt <= 1 { sentence(reason) } else { "Still not connected.".into() };
-        self.status.banner = format!("{why} What you write is sent when you are back.");
+        let lost_at = *self.status.lost_at.get_or_insert(now);
+        if attempt <= 1 || self.status.banner.is_empty() {
+            self.status.banner = format!("{} What you write is sent when you are back.", sentence(reason));
+        } else if now - lost_at >= NEW {
+            let why = sentence(reason);
+            self.status.banner = format!("Still not connected. {why} What you write is sent when you are back.");
+        }
         self.status.retry_at = Some(now.saturating_add(i64::try_from(delay_ms).unwrap_or(i64::MAX)));
         turn.show(View::Status);
         turn.show(View::Composer);
@@ -129,7 +139,7 @@ impl State {
     pub(super) fn online(&mut self, turn: &mut Turn) {
         self.status.link = Link::Online;
         self.status.banner.clear();
-        self.status.retry_at = None;
+        (self.status.retry_at, self.status.lost_at) = (None, None);
         turn.show(View::Status);
         turn.show(View::Composer);
     }

@@ -140,6 +140,16 @@ fn a_lost_connection_counts_down_and_comes_back() {
     assert_eq!(window.state.status.countdown(window.now + 2000), 1);
     assert_eq!(window.state.status.countdown(window.now + 9000), 0);
     assert!(window.state.status.banner.contains("cut"));
+    // What happened can be read before it is told how it goes on.
+    let again = |window: &mut Window, attempt, reason: &str| {
+        window.net(Net::Reconnecting { attempt, delay_ms: 2500, reason: reason.into() });
+        window.state.status.banner.clone()
+    };
+    window.now += 1_500;
+    assert!(again(&mut window, 2, "nobody answers").contains("cut"));
+    window.now += 9_000;
+    let still = again(&mut window, 3, "nobody answers");
+    assert!(still.starts_with("Still not connected. Nobody answers."), "{still}");
     window.ui(Ui::Now);
     assert!(matches!(window.effects.last(), Some(Effect::NetworkChanged)));
     window.net(Net::Resumed);
