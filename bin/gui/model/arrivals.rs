@@ -113,6 +113,7 @@ impl State {
                 }
             }
             Net::Denied(text) => self.denied(&text, now, turn),
+            Net::GivenBack { room, line } => self.give_back(room, line, turn),
             Net::NeedsPassword(name) => self.needs_password(name, turn),
             Net::BecameAway(text) => {
                 self.me.away = text;

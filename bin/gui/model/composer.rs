@@ -255,7 +255,7 @@ impl State {
                 self.composer.error = sentence(&why);
                 return;
             }
-            action => self.act(action, now, turn),
+            action => return self.command(text, action, now, turn),
         }
         self.set_text(String::new(), 0, turn);
         // What is sent is read.
@@ -282,21 +282,56 @@ impl State {
         true
     }
 
-    /// A command.
-    fn act(&mut self, action: Action, now: i64, turn: &mut Turn) {
+    /// A command. What can't be done stands in the composer again, to be mended.
+    fn command(&mut self, line: &str, action: Action, now: i64, turn: &mut Turn) {
+        let room = self.rooms.selected().map_or(0, |room| room.key);
+        // Before it is done, for another room may be shown behind it.
+        self.set_text(String::new(), 0, turn);
+        let before = turn.effects.len();
+        if !self.act(action, now, turn) {
+            return self.give_back(room, line.to_owned(), turn);
+        }
+        for effect in &mut turn.effects[before..] {
+            use Effect::{Ask, Away, Create, Direct, Join};
+            if matches!(effect, Ask { .. } | Away(_) | Create { .. } | Direct { .. } | Join { .. }) {
+                let what = Box::new(std::mem::replace(effect, Effect::Sound));
+                *effect = Effect::Command { room, line: line.to_owned(), what };
+            }
+        }
+    }
+
+    /// A line that came to nothing, unless something else is typed there by now.
+    pub(super) fn give_back(&mut self, room: i32, line: String, turn: &mut Turn) {
+        if self.rooms.selected().is_some_and(|shown| shown.key == room) {
+            if self.composer.text.is_empty() {
+                let cursor = line.len();
+                self.set_text(line, cursor, turn);
+            }
+        } else if let Some(room) = self.rooms.by_key(room).filter(|room| room.draft.is_empty()) {
+            room.draft = line;
+        }
+    }
+
+    /// Do it. Returns whether it could be begun.
+    fn act(&mut self, action: Action, now: i64, turn: &mut Turn) -> bool {
+        let mut fine = true;
+        let mut no = |state: &mut Self, why: &str, turn: &mut Turn| {
+            fine = false;
+            state.toast(why, now, turn);
+        };
         let room = self.room().filter(|room| !room.gone).map(|room| room.name.clone());
         match action {
             Action::Join(name) => turn.do_(Effect::Join { name, password: Secret::default() }),
             Action::Switch(name) => match self.rooms.by_name(&name).map(|room| room.key) {
                 Some(key) => self.select(key, turn),
-                None => self.toast(&format!("You are not in {name}; /join {name} first"), now, turn),
+                None => no(self, &format!("You are not in {name}; /join {name} first"), turn),
             },
             Action::Leave(name) => match name.or(room) {
                 Some(name) => match self.rooms.by_name(&name).map(|room| room.key) {
                     Some(key) => self.leave_room(key, turn),
-                    None => self.toast(&format!("You are not in {name}"), now, turn),
+                    None => no(self, &format!("You are not in {name}"), turn),
                 },
-                None => self.toast("You are in no room", now, turn),
+                None => no(self, "You are in no room", turn),
             },
             Action::Direct { whom, text } => {
                 turn.do_(Effect::Direct { whom: Whom::Name(whom), text: (!text.is_empty()).then_some(text) });
@@ -327,12 +362,13 @@ impl State {
             }
             Action::Quit => turn.do_(Effect::Quit),
             Action::Register(_) | Action::Login(_) => {
-                self.toast("Disconnect first; the connect dialog makes accounts and logs in", now, turn);
+                no(self, "Disconnect first; the connect dialog makes accounts and logs in", turn);
             }
-            Action::Password => self.toast("The terminal client changes passwords: chatnet, then /password", now, turn),
+            Action::Password => no(self, "The terminal client changes passwords: chatnet, then /password", turn),
             Action::Send { .. } | Action::Nothing | Action::Wrong(_) => {}
         }
         turn.show(Shown::Rooms);
+        fine
     }
 
     fn told(&mut self, text: &str, now: i64) {

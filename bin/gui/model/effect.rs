@@ -175,6 +175,12 @@ pub(crate) enum Effect {
         room: Option<String>,
         ask: Ask,
     },
+    /// What was typed in that room; the line is given back if it can't be done.
+    Command {
+        room: i32,
+        line: String,
+        what: Box<Effect>,
+    },
     Copy(String),
     Notify {
         title: String,

@@ -334,6 +334,11 @@ pub(crate) enum Net {
     },
     /// Something that was asked for can't be done.
     Denied(String),
+    /// That was a command; here is its line.
+    GivenBack {
+        room: i32,
+        line: String,
+    },
     /// A room that was to be joined asks for a password.
     NeedsPassword(String),
     /// A text can't be sent at all.

@@ -65,6 +65,11 @@ pub(crate) fn perform(app: &Rc<App>, effect: Effect) {
             }
         }),
         Effect::Ask { room, ask } => command(app, room, ask),
+        Effect::Command { room, line, what } => {
+            app.net.borrow_mut().command = Some((room, line));
+            perform(app, *what);
+            app.net.borrow_mut().command = None;
+        }
         Effect::Typing { room } => app.net.borrow().room(&room).into_iter().for_each(|room| room.typing()),
         Effect::Read { room, seq } => {
             app.net.borrow().room(&room).into_iter().for_each(|room| room.mark_read(Seq::new(seq)));
@@ -95,9 +100,13 @@ fn in_room<F: Future<Output = Option<Net>> + 'static>(app: &Rc<App>, room: &str,
 
 fn answer(app: &Rc<App>, call: impl Future<Output = Option<Net>> + 'static) {
     let app_ = Rc::clone(app);
+    let command = app.net.borrow_mut().command.take();
     let answered = async move {
-        if let Some(net) = call.await {
-            app_.handle(Event::Net(net));
+        let Some(net) = call.await else { return };
+        let given_back = command.filter(|_| matches!(net, Net::Denied(_)));
+        app_.handle(Event::Net(net));
+        if let Some((room, line)) = given_back {
+            app_.handle(Event::Net(Net::GivenBack { room, line }));
         }
     };
     app.spawn(answered.boxed_local());

@@ -35,6 +35,8 @@ pub(crate) struct Net {
     running: Option<AbortHandle>,
     /// What is to be said, room by room: in this order.
     senders: HashMap<String, UnboundedSender<(i32, String)>>,
+    /// The command that is being done: its room, and its line.
+    command: Option<(i32, String)>,
 }
 
 impl Net {

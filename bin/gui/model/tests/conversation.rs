@@ -165,7 +165,8 @@ fn commands_complete_and_unknown_ones_are_told() {
     window.say("/nope");
     assert!(window.state.composer.error.contains("/nope is not a command"));
     window.say("/join den");
-    assert!(matches!(window.effects.last(), Some(Effect::Join { name, .. }) if name == "den"));
+    let Some(Effect::Command { what, .. }) = window.effects.last() else { panic!("{:?}", window.effects) };
+    assert!(matches!(&**what, Effect::Join { name, .. } if name == "den"));
     window.say("//shrug");
     assert_eq!(window.texts(), ["/shrug"]);
     window.say("   \n ");

@@ -77,6 +77,33 @@ fn each_room_keeps_its_draft() {
 }
 
 #[test]
+fn a_command_that_cannot_be_done_stands_in_the_composer_again() {
+    let mut window = Window::in_lobby();
+    window.joined("den", 2);
+    let (lobby, den) = (window.key("lobby"), window.key("den"));
+    window.say("/room nowhere");
+    assert_eq!(window.state.composer.text, "/room nowhere");
+    assert!(window.state.toast.text.contains("You are not in nowhere"), "{}", window.state.toast.text);
+    window.say("/msg bob a long story");
+    assert_eq!(window.state.composer.text, "");
+    let Some(Effect::Command { room, line, what }) = window.effects.pop() else { panic!("{:?}", window.effects) };
+    assert!(matches!(*what, Effect::Direct { .. }));
+    let back = Net::GivenBack { room, line };
+    window.net(back.clone());
+    assert_eq!((window.state.composer.text.as_str(), room), ("/msg bob a long story", lobby));
+    // What is typed by now is not overwritten, and who is elsewhere finds it on coming back.
+    window.ui(typed("something else"));
+    window.net(back.clone());
+    assert_eq!(window.state.composer.text, "something else");
+    window.ui(typed(""));
+    window.say("/room den");
+    window.net(back);
+    assert_eq!((window.state.composer.text.as_str(), window.state.room().unwrap().key), ("", den));
+    window.ui(Ui::SelectRoom(lobby));
+    assert_eq!(window.state.composer.text, "/msg bob a long story");
+}
+
+#[test]
 fn who_is_put_out_sees_why_and_can_close_the_room() {
     let mut window = Window::in_lobby();
     window.joined("den", 2);
