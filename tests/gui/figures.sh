@@ -8,56 +8,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-if [[ -z ${BIN:-} ]]; then
-    cargo build --release --features server,cli,gui
-    BIN=${CARGO_TARGET_DIR:-target}/release
-fi
-for tool in Xvfb xdotool; do
-    command -v "$tool" >/dev/null || { echo "$tool is missing: apt-get install xvfb xdotool" >&2; exit 1; }
-done
+source tests/gui/common.sh
 
-work=$(mktemp -d)
-started=()
-finish() {
-    for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
-    wait 2>/dev/null || true
-    rm -rf "$work"
-}
-trap finish EXIT
-until_() {
-    for _ in $(seq 600); do
-        if "$@" >/dev/null 2>&1; then return; fi
-        sleep 0.1
-    done
-    echo "waited in vain: $*" >&2
-    exit 1
-}
+programs release server,cli,gui
+needs "xvfb xdotool" Xvfb xdotool
+screen
+serve 0 --no-limits --durability normal
 
-exec 3>"$work/display"
-Xvfb -displayfd 3 -screen 0 1280x860x24 -nolisten tcp >"$work/xvfb.log" 2>&1 &
-started+=($!)
-until_ test -s "$work/display"
-DISPLAY=:$(cat "$work/display")
-export DISPLAY HOME=$work XDG_CONFIG_HOME=$work/config XDG_DATA_HOME=$work/data XDG_STATE_HOME=$work/state
-
-"$BIN/chatnet-server" --plaintext --host 127.0.0.1 --port 0 --no-limits --durability normal --data-dir "$work/server" \
-    >"$work/server.log" 2>&1 &
-started+=($!)
-until_ grep -q "listening on" "$work/server.log"
-port=$(sed -n 's/^listening on .*:\([0-9]*\)$/\1/p' "$work/server.log" | head -1)
-
-window() { xdotool search --onlyvisible --name chatnet | tail -1 | grep .; }
-client() {
-    RUST_LOG='' "$BIN/chatnet-gui" "$@" >"$work/gui.log" 2>&1 &
-    gui=$!
-    started+=("$gui")
-    until_ window
-    until_ xdotool windowfocus "$(window)"
-}
-leave() {
-    kill "$gui"
-    wait "$gui" 2>/dev/null || true
-}
 first_frame() { sed -n 's/.*first frame was there after \([0-9]*\) ms.*/\1/p' "$work/gui.log"; }
 ticks() { awk '{print $14 + $15}' "/proc/$gui/stat"; }
 rss() { awk '/^VmRSS/ {printf "%.0f MiB", $2 / 1024}' "/proc/$gui/status"; }
@@ -68,8 +25,20 @@ talk() {
     seq "$2" "$3" | while read -r n; do
         echo "message $n: the quick brown fox jumps over the lazy dog, and the dog says nothing to it"
         [[ $4 == 0 ]] || sleep "$4"
-    done | "$BIN/chatnet" --plaintext --host 127.0.0.1 --port "$port" --name Bob --room "$1" --plain --no-outbox \
-        >/dev/null 2>"$work/talk.log"
+    done | talker Bob "$1" >/dev/null 2>"$work/talk.log"
+}
+# shows NUMBER: the window has all of the room's messages up to this one.
+shows() {
+    local newest
+    newest=$(sed -n 's/.*the conversation is shown up to number \([0-9]*\).*/\1/p' "$work/gui.log" | tail -1)
+    [[ -n $newest && $newest -ge $1 ]]
+}
+# enter ROOM: by the keyboard.
+enter() {
+    sleep 3
+    xdotool type --delay 15 "/join $1"
+    xdotool key Return
+    sleep 3
 }
 
 for renderer in "${@:-winit-software winit-femtovg}"; do
@@ -87,26 +56,27 @@ for renderer in "${@:-winit-software winit-femtovg}"; do
         room=$SLINT_BACKEND
         # Nothing is watched while it idles: a watch costs.
         client "127.0.0.1:$port" --alias Ada --plaintext
-        sleep 3
-        xdotool type --delay 15 "/join $room"
-        xdotool key Return
-        sleep 3
+        enter "$room"
         echo "memory at start: $(rss)"
+        # In whole ticks of 10 ms: a second of them is 100 %.
+        before=$(ticks)
+        sleep 5
+        echo "processor while the cursor blinks, for 5 s: $(awk "BEGIN {print ($(ticks) - $before) / 5}") %"
+        # It stands still ten seconds after the last key.
+        sleep 10
         before=$(ticks)
         sleep 60
-        echo "processor while idle for 60 s, connected, the cursor blinking: $(awk "BEGIN {print ($(ticks) - $before) / 60}") %"
+        echo "processor while idle for 60 s, connected: $(awk "BEGIN {print ($(ticks) - $before) / 60}") %"
         leave
 
         client "127.0.0.1:$port" --alias Ada --plaintext --log chatnet_gui=debug
-        sleep 3
-        xdotool type --delay 15 "/join $room"
-        xdotool key Return
-        sleep 3
+        enter "$room"
         from=$(lines)
         talk "$room" 1 2000 0.004
-        sleep 1
+        until_ shows 2000
         echo "worst stall while up to 200 messages a second come: $(worst "$from") ms (none told: < 20)"
         talk "$room" 2001 50000 0
+        until_ shows 50000
         sleep 5
         echo "memory with 50,000 messages: $(rss)"
         from=$(lines)
@@ -117,10 +87,8 @@ for renderer in "${@:-winit-software winit-femtovg}"; do
         leave
 
         client "127.0.0.1:$port" --alias Ada --plaintext --log chatnet_gui=debug
-        sleep 3
-        xdotool type --delay 15 "/join $room"
-        xdotool key Return
-        sleep 3
+        enter "$room"
+        until_ shows 50000
         from=$(lines)
         xdotool mousemove 640 400
         for _ in $(seq 100); do xdotool click --repeat 3 --delay 20 4; done

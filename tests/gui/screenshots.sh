@@ -10,58 +10,18 @@ cd "$(dirname "$0")/../.."
 out=${1:-target/screenshots}
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
-if [[ -z ${BIN:-} ]]; then
-    cargo build --features server,cli,gui
-    BIN=${CARGO_TARGET_DIR:-target}/debug
-fi
-for tool in Xvfb xdotool import; do
-    command -v "$tool" >/dev/null || { echo "$tool is missing: apt-get install xvfb xdotool imagemagick" >&2; exit 1; }
-done
+source tests/gui/common.sh
+patience=200
 
-work=$(mktemp -d)
-started=()
-finish() {
-    for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
-    wait 2>/dev/null || true
-    rm -rf "$work"
-}
-trap finish EXIT
-
-# until COMMAND...: wait until it succeeds.
-until_() {
-    for _ in $(seq 200); do
-        if "$@" >/dev/null 2>&1; then return; fi
-        sleep 0.1
-    done
-    echo "waited in vain: $*" >&2
-    tail -n 5 "$work"/*.log >&2
-    exit 1
-}
-
-# A screen.
-exec 3>"$work/display"
-Xvfb -displayfd 3 -screen 0 1280x860x24 -nolisten tcp >"$work/xvfb.log" 2>&1 &
-started+=($!)
-until_ test -s "$work/display"
-DISPLAY=:$(cat "$work/display")
-export DISPLAY
-
-# A server, and people who talk.
-export HOME=$work XDG_CONFIG_HOME=$work/config XDG_DATA_HOME=$work/data XDG_STATE_HOME=$work/state
-serve() {
-    "$BIN/chatnet-server" --plaintext --host 127.0.0.1 --port "$1" --data-dir "$work/server" >"$work/server.log" 2>&1 &
-    server=$!
-    started+=("$server")
-    until_ grep -q "listening on" "$work/server.log"
-    port=$(sed -n 's/^listening on .*:\([0-9]*\)$/\1/p' "$work/server.log" | head -1)
-}
+programs dev server,cli,gui
+needs "xvfb xdotool imagemagick" Xvfb xdotool import
+screen
 serve 0
 
 # talk ALIAS ROOM: a line in is a message.
 talk() {
     mkfifo "$work/$1"
-    "$BIN/chatnet" --plaintext --host 127.0.0.1 --port "$port" --name "$1" --room "$2" --plain --no-outbox \
-        <"$work/$1" >"$work/$1.log" 2>&1 &
+    talker "$1" "$2" <"$work/$1" >"$work/$1.log" 2>&1 &
     started+=($!)
     eval "exec {fd_$1}>\"$work/$1\""
     until_ grep -q "connected as" "$work/$1.log"
@@ -83,7 +43,6 @@ say Bob "早上好！今天的发布准备好了吗？"
 say Zoe "صباح الخير، كل شيء جاهز"
 say Carl "Has anybody seen the big spanner?"
 
-window() { xdotool search --onlyvisible --name "$1" | tail -1 | grep .; }
 # shot NAME: once nothing moves any more.
 shot() {
     local before="" now
@@ -101,33 +60,25 @@ theme() {
     mkdir -p "$XDG_CONFIG_HOME/chatnet"
     printf '{"theme":"%s","servers":[%s]}\n' "$1" "${2:-}" >"$XDG_CONFIG_HOME/chatnet/gui.json"
 }
-client() {
-    "$BIN/chatnet-gui" "$@" >"$work/gui.log" 2>&1 &
-    gui=$!
-    started+=("$gui")
-    until_ window chatnet
-    id=$(window chatnet)
+# sized ARGUMENT...: the client, of this size.
+sized() {
+    client "$@"
+    id=$(window)
     xdotool windowmove "$id" 0 0 windowsize "$id" "${size[@]}"
-    # There is no window manager to give it the keyboard.
-    until_ xdotool windowfocus "$id"
     sleep 1
-}
-leave() {
-    kill "$gui"
-    wait "$gui" 2>/dev/null || true
 }
 type_() { xdotool type --delay 15 -- "$1"; }
 key() { xdotool key --delay 60 "$@"; }
 
 size=(1180 760)
 theme light '{"host":"chat.example.org","port":50000,"alias":"ada","account":true,"secure":true},{"host":"127.0.0.1","port":50000,"alias":"ada","account":false,"secure":true}'
-client
+sized
 shot connect
 leave
 
 for look in light dark; do
     theme "$look"
-    client "127.0.0.1:$port" --alias Ada --plaintext
+    sized "127.0.0.1:$port" --alias Ada --plaintext
     until_ grep -q . "$work/Bob.log"
     type_ "/join engine-room"
     key Return

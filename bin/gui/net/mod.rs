@@ -142,6 +142,9 @@ async fn listen(app: &Rc<App>, client: &Client, mut events: Events) {
             take(app, event, client);
         }
         app.flush();
+        if let Some(newest) = app.state.borrow().room().and_then(|room| room.rows.rows().back()) {
+            tracing::debug!("the conversation is shown up to number {}", newest.seq);
+        }
         // Between two batches the window is drawn and the person is heard.
         app.breathe().await;
     }
