@@ -26,11 +26,12 @@ pub(super) fn told(e: &ConnectError, attempt: &Attempt) -> Net {
         ConnectError::Alias(e) => (Field::Alias, e.to_string()),
         ConnectError::Resolve { .. } => (Field::Host, format!("{} can't be found; check the name", attempt.host)),
         ConnectError::Connect { source, .. } => {
-            let why = match source.kind() {
-                std::io::ErrorKind::ConnectionRefused => "nobody answers there".to_owned(),
-                _ => source.to_string(),
+            // Short: it stands beside the server's field.
+            let text = match source.kind() {
+                std::io::ErrorKind::ConnectionRefused => "nobody answers there; check server and port".to_owned(),
+                _ => format!("can't connect to {server}: {source}; check server and port"),
             };
-            (Field::Host, format!("can't connect to {server}: {why}. Is a server running there, and is the port right?"))
+            (Field::Host, text)
         }
         ConnectError::Timeout { .. } => (Field::Host, format!("{server} doesn't answer; check server and port")),
         ConnectError::NotChatnet { .. } => (Field::Port, e.to_string()),

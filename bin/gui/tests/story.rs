@@ -12,7 +12,7 @@ fn a_server_that_is_not_there_is_told_beside_its_field() {
     desk.connect(addr, "ada");
     let error = |desk: &Desk| desk.app.window().global::<ui::Connect>().get_host_error().to_string();
     desk.until("an error", |desk| !error(desk).is_empty());
-    assert!(error(&desk).contains("nobody answers there"), "{}", error(&desk));
+    assert!(error(&desk).contains("Nobody answers there"), "{}", error(&desk));
     assert!(!desk.app.window().global::<ui::Connect>().get_busy());
     desk.fill("Server", "127.0.0.2");
     assert!(error(&desk).is_empty(), "it goes when the field is edited");
@@ -45,7 +45,8 @@ fn what_is_wrong_is_told_without_moving_anything_that_was_there() {
         println!("{:?}", errors(&desk));
         assert_eq!(places(&desk), before, "{:?}", errors(&desk));
     };
-    try_("", 0, "a\tb", false);
+    try_("", 50_000, "ada", false);
+    try_("127.0.0.1", 0, "a\tb", false);
     try_("no host", 50_000, "ada", false);
     let nobody = {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

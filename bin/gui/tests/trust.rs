@@ -62,5 +62,5 @@ fn who_trusts_a_new_server_is_connected_and_its_key_is_remembered() {
     // And the attempt is made again, to where it was made before.
     desk.until("the second attempt", |desk| !desk.app.window().global::<ui::Connect>().get_busy());
     let error = desk.app.window().global::<ui::Connect>().get_host_error();
-    assert!(error.contains("nobody answers there"), "{addr}: {error}");
+    assert!(error.contains("Nobody answers there"), "{addr}: {error}");
 }
