@@ -27,7 +27,7 @@ talk() {
         [[ $4 == 0 ]] || sleep "$4"
     done | talker Bob "$1" >/dev/null 2>"$work/talk.log"
 }
-# shows NUMBER: the window has come to this one of the room's messages; a row without a number counts as 0.
+# shows NUMBER: the window has come to this one of the room's messages.
 shows() {
     local newest
     newest=$(sed -n 's/.*the conversation is shown up to number \([0-9]*\).*/\1/p' "$work/gui.log" | sort -n | tail -1)
