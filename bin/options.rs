@@ -2,8 +2,35 @@
 
 use std::num::NonZeroU64;
 
+use structopt::StructOpt;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+
+/// What stands on the command line. Help and version are no errors, and go to stdout; what is wrong goes to stderr with 2,
+/// as everywhere.
+pub(crate) fn parse<T: StructOpt>() -> T {
+    T::from_args_safe().unwrap_or_else(|e| {
+        if e.use_stderr() {
+            eprintln!("{}", e.message);
+            std::process::exit(2);
+        }
+        println!("{}", e.message);
+        std::process::exit(0)
+    })
+}
+
+/// Log to stderr what `--log` names.
+pub(crate) fn log(program: &str, wanted: &str) {
+    match filter(wanted) {
+        Ok(filter) => {
+            tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+        }
+        Err(e) => {
+            eprintln!("{program}: --log {wanted}: {e}");
+            std::process::exit(2);
+        }
+    }
+}
 
 /// A port's number.
 pub(crate) fn port(word: &str) -> Result<u16, String> {
@@ -12,7 +39,7 @@ pub(crate) fn port(word: &str) -> Result<u16, String> {
 
 /// What is logged. A word alone is a level, or one of our targets: a mistyped level would otherwise be taken for a target
 /// that nobody has, and nothing would be logged at all.
-pub(crate) fn filter(text: &str) -> Result<EnvFilter, String> {
+fn filter(text: &str) -> Result<EnvFilter, String> {
     let levels = "try error, warn, info, debug or trace";
     let is_known = |part: &str| {
         part.contains(['=', '['])

@@ -25,27 +25,10 @@ use std::io::IsTerminal;
 use args::{Args, Command};
 use input::Rules;
 use output::{Format, Output};
-use structopt::StructOpt;
 
 fn main() {
-    let args = Args::from_args_safe().unwrap_or_else(|e| {
-        let code = if e.use_stderr() { 2 } else { 0 };
-        if code == 2 {
-            eprintln!("{}", e.message)
-        } else {
-            println!("{}", e.message)
-        }
-        std::process::exit(code)
-    });
-    match options::filter(&args.log) {
-        Ok(filter) => {
-            tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
-        }
-        Err(e) => {
-            eprintln!("chatnet: --log {}: {e}", args.log);
-            std::process::exit(2);
-        }
-    }
+    let args: Args = options::parse();
+    options::log("chatnet", &args.log);
     if let Some(Command::Forget { server }) = &args.command {
         std::process::exit(trust::forget(server));
     }

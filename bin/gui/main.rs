@@ -41,31 +41,14 @@ use args::Args;
 use chatnet::trust::KnownServers;
 use model::{Event, State, Ui};
 use slint::ComponentHandle;
-use structopt::StructOpt;
 use watch::Watch;
 
 /// How long what was typed may take to be acknowledged when the window closes; the outbox on disk keeps the rest.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
 fn main() {
-    let args = Args::from_args_safe().unwrap_or_else(|e| {
-        let code = if e.use_stderr() { 2 } else { 0 };
-        if code == 2 {
-            eprintln!("{}", e.message)
-        } else {
-            println!("{}", e.message)
-        }
-        std::process::exit(code)
-    });
-    match options::filter(&args.log) {
-        Ok(filter) => {
-            tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
-        }
-        Err(e) => {
-            eprintln!("chatnet-gui: --log {}: {e}", args.log);
-            std::process::exit(2);
-        }
-    }
+    let args: Args = options::parse();
+    options::log("chatnet-gui", &args.log);
     if let Err(e) = run(&args) {
         eprintln!(
             "chatnet-gui: no window can be opened: {e}. Is there a display? SLINT_BACKEND=winit-software needs no GL"

@@ -30,7 +30,6 @@ use chatnet::transport::tls::ServerTls;
 use chatnet::{Limits, Registration, Server, ServerHandle};
 use futures::StreamExt;
 use futures::future::{Either, select};
-use structopt::StructOpt;
 
 /// The port is taken, a setting is out of range, or stdout is gone.
 const EXIT_START: u8 = 3;
@@ -39,24 +38,8 @@ const EXIT_START: u8 = 3;
 const EXIT_UNSOUND: u8 = 1;
 
 fn main() -> ExitCode {
-    let args = Args::from_args_safe().unwrap_or_else(|e| {
-        // Help and version are no errors, and go to stdout; what is wrong goes to stderr with 2, as everywhere.
-        let code = if e.use_stderr() { 2 } else { 0 };
-        if code == 2 {
-            eprintln!("{}", e.message)
-        } else {
-            println!("{}", e.message)
-        }
-        std::process::exit(code)
-    });
-    let filter = match options::filter(&args.log) {
-        Ok(filter) => filter,
-        Err(e) => {
-            eprintln!("chatnet-server: --log {}: {e}", args.log);
-            return ExitCode::from(2);
-        }
-    };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    let args: Args = options::parse();
+    options::log("chatnet-server", &args.log);
     #[cfg(unix)]
     descriptors::raise_limit();
     let done = match &args.command {
