@@ -12,9 +12,12 @@ use crate::limit::Network;
 /// Directs that one person has at most, not counted as rooms: an account comes into all of them whenever it logs in.
 const MAX_DIRECTS: usize = 500;
 
-/// Directs that guests from one address have opened at once, at most: fewer, so that they can't take up all that
-/// somebody else may have.
-const MAX_OPENED: usize = 200;
+/// Directs that guests from one address have opened at once with one and the same person, at most: fewer, so that they
+/// can't take up all that somebody else may have …
+const MAX_OPENED_WITH: usize = 200;
+
+/// … and with all: what an office of people needs, and no room for millions.
+const MAX_OPENED: usize = 5000;
 
 /// The smaller id first.
 type Pair = (PrincipalId, PrincipalId);
@@ -25,8 +28,9 @@ pub(super) struct Pairs {
     rooms: HashMap<Pair, Arc<Room>>,
     /// How many somebody has.
     had: HashMap<PrincipalId, usize>,
-    /// How many guests have opened from somewhere.
+    /// How many guests have opened from somewhere, and with whom: both of the two are counted, the other one is asked about.
     opened: HashMap<Network, usize>,
+    opened_with: HashMap<(Network, PrincipalId), usize>,
 }
 
 /// Why there is no direct.
@@ -42,7 +46,9 @@ impl fmt::Display for TooManyDirects {
         f.write_str(match self {
             Self::Yours => "you have as many directs as you may: leave one first",
             Self::Theirs => "they have as many directs as they may: write to them in a room",
-            Self::OfAddress => "guests from your address have opened as many directs as they may; try again later",
+            Self::OfAddress => {
+                "guests from your address have opened as many directs as they may; try again later, or write in a room"
+            }
         })
     }
 }
@@ -58,7 +64,12 @@ impl Pairs {
         if is_full(&asker) {
             return Err(TooManyDirects::Yours);
         }
-        if from.is_some_and(|from| self.opened.get(&from).is_some_and(|count| *count >= MAX_OPENED)) {
+        let other = if pair.0 == asker { pair.1 } else { pair.0 };
+        let has_opened_many = |from: Network| {
+            self.opened.get(&from).is_some_and(|count| *count >= MAX_OPENED)
+                || self.opened_with.get(&(from, other)).is_some_and(|count| *count >= MAX_OPENED_WITH)
+        };
+        if from.is_some_and(has_opened_many) {
             return Err(TooManyDirects::OfAddress);
         }
         if is_full(&pair.0) || is_full(&pair.1) { Err(TooManyDirects::Theirs) } else { Ok(()) }
@@ -67,13 +78,19 @@ impl Pairs {
     pub(super) fn insert(&mut self, pair: Pair, room: &Arc<Room>) {
         self.rooms.insert(pair, Arc::clone(room));
         [pair.0, pair.1].into_iter().for_each(|who| *self.had.entry(who).or_default() += 1);
-        room.opened_from.into_iter().for_each(|from| *self.opened.entry(from).or_default() += 1);
+        for from in room.opened_from {
+            *self.opened.entry(from).or_default() += 1;
+            [pair.0, pair.1].into_iter().for_each(|who| *self.opened_with.entry((from, who)).or_default() += 1);
+        }
     }
 
     pub(super) fn remove(&mut self, pair: Pair, room: &Room) {
         if self.rooms.remove(&pair).is_some() {
             [pair.0, pair.1].iter().for_each(|who| fewer(&mut self.had, who));
-            room.opened_from.iter().for_each(|from| fewer(&mut self.opened, from));
+            for from in room.opened_from {
+                fewer(&mut self.opened, &from);
+                [pair.0, pair.1].into_iter().for_each(|who| fewer(&mut self.opened_with, &(from, who)));
+            }
         }
     }
 }
