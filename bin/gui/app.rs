@@ -8,7 +8,7 @@ use chatnet::trust::KnownServers;
 use futures::future::LocalBoxFuture;
 
 use crate::adapters::{self, Models};
-use crate::model::{Effect, Event, State, Turn, View, Views};
+use crate::model::{Effect, Event, Room, State, Turn, View, Views};
 use crate::net::{self, Net};
 use crate::{notify, settings, ui};
 
@@ -91,6 +91,11 @@ impl App {
         let dirty = self.dirty.replace(Views::default());
         if !dirty.is_empty() {
             adapters::show(self, dirty);
+            let state = self.state.borrow();
+            let newest = |room: &Room| room.rows.rows().iter().rev().find(|row| row.seq > 0).map(|row| row.seq);
+            if let Some(newest) = state.room().and_then(newest) {
+                tracing::debug!("the conversation is shown up to number {newest}");
+            }
         }
         self.tick_again();
     }

@@ -142,11 +142,6 @@ async fn listen(app: &Rc<App>, client: &Client, mut events: Events) {
             take(app, event, client);
         }
         app.flush();
-        let newest =
-            |room: &crate::model::Room| room.rows.rows().iter().rev().find(|row| row.seq > 0).map(|row| row.seq);
-        if let Some(newest) = app.state.borrow().room().and_then(newest) {
-            tracing::debug!("the conversation is shown up to number {newest}");
-        }
         // Between two batches the window is drawn and the person is heard.
         app.breathe().await;
     }
