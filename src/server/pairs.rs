@@ -78,7 +78,7 @@ impl Pairs {
     pub(super) fn insert(&mut self, pair: Pair, room: &Arc<Room>) {
         self.rooms.insert(pair, Arc::clone(room));
         [pair.0, pair.1].into_iter().for_each(|who| *self.had.entry(who).or_default() += 1);
-        for from in room.opened_from {
+        if let Some(from) = room.opened_from {
             *self.opened.entry(from).or_default() += 1;
             [pair.0, pair.1].into_iter().for_each(|who| *self.opened_with.entry((from, who)).or_default() += 1);
         }
@@ -87,7 +87,7 @@ impl Pairs {
     pub(super) fn remove(&mut self, pair: Pair, room: &Room) {
         if self.rooms.remove(&pair).is_some() {
             [pair.0, pair.1].iter().for_each(|who| fewer(&mut self.had, who));
-            for from in room.opened_from {
+            if let Some(from) = room.opened_from {
                 fewer(&mut self.opened, &from);
                 [pair.0, pair.1].into_iter().for_each(|who| fewer(&mut self.opened_with, &(from, who)));
             }
