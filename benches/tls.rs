@@ -170,7 +170,7 @@ fn computing(resumes: bool) -> Duration {
 }
 
 fn serve(tls: Option<ServerTls>) -> (SocketAddr, ServerHandle) {
-    let builder = Server::builder();
+    let builder = Server::builder().limits(chatnet::Limits::NONE);
     let builder = match tls {
         Some(tls) => builder.tls(tls),
         None => builder,
