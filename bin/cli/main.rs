@@ -16,6 +16,7 @@ mod outbox;
 mod output;
 #[path = "../commands/people.rs"]
 mod people;
+#[path = "../secret.rs"]
 mod secret;
 mod session;
 mod trust;

@@ -5,7 +5,7 @@
 
 use std::error::Error;
 use std::fs;
-use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::num::NonZeroU64;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -19,6 +19,7 @@ use chatnet::{Alias, Counters, HandleError, RoomName, ServerHandle};
 use crate::args::{Admin, DAY, keep};
 use crate::data_dir;
 use crate::options::counted;
+use crate::secret;
 
 /// Its name in the data directory.
 const SOCKET: &str = "admin.sock";
@@ -323,7 +324,9 @@ fn words(admin: &Admin) -> io::Result<Vec<String>> {
     Ok(match admin {
         Admin::Grant { alias } => words(&["grant", alias]),
         Admin::Revoke { alias } => words(&["revoke", alias]),
-        Admin::Create { alias } => words(&["create", alias, &secret()?]),
+        Admin::Create { alias } => {
+            words(&["create", alias, &secret::read(&format!("a password for {}", display_line(alias)))?])
+        }
         Admin::Delete { alias } => words(&["delete", alias]),
         Admin::ResetCode { alias } => words(&["reset-code", alias]),
         Admin::InviteCode => words(&["invite-code"]),
@@ -348,14 +351,4 @@ fn words(admin: &Admin) -> io::Result<Vec<String>> {
         Admin::Bans => words(&["bans"]),
         Admin::Audit => words(&["audit"]),
     })
-}
-
-/// Read a secret from stdin: never from an argument, which everybody on the machine can see.
-pub(crate) fn secret() -> io::Result<String> {
-    if io::stdin().is_terminal() {
-        eprint!("password (it is shown as you type): ");
-    }
-    let mut line = String::new();
-    io::stdin().lock().take(4096).read_line(&mut line)?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -13,6 +13,9 @@ mod descriptors;
 mod duration;
 #[path = "../options.rs"]
 mod options;
+#[cfg(unix)]
+#[path = "../secret.rs"]
+mod secret;
 mod store;
 
 use std::io::{self, Write};
