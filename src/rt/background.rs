@@ -48,7 +48,10 @@ pub(crate) fn spawn_background<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> impl Future<Output = T> + Send {
     let (sender, done) = oneshot::channel();
-    let work: Work = Box::new(move || drop(sender.send(catch_unwind(AssertUnwindSafe(work)))));
+    let work: Work = Box::new(move || {
+        // Whoever waited for it may have gone.
+        let _ = sender.send(catch_unwind(AssertUnwindSafe(work)));
+    });
     if let Some(work) = THREADS.bring(work) {
         // No thread was to be had: better at the usual priority than never.
         drop(super::spawn_blocking(work));
@@ -131,7 +134,9 @@ mod tests {
         let threads: &'static Threads = Box::leak(Box::default());
         let run = |work: fn()| {
             let (sender, done) = oneshot::channel();
-            let work = move || drop(sender.send((thread::current().id(), catch_unwind(work).is_err())));
+            let work = move || {
+                let _ = sender.send((thread::current().id(), catch_unwind(work).is_err()));
+            };
             assert!(threads.bring(Box::new(work)).is_none());
             let did = block_on(done).unwrap();
             while threads.state.lock().idle == 0 {

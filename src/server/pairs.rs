@@ -104,3 +104,59 @@ fn fewer<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{RoomId, RoomName, Seq};
+
+    fn office(n: u8) -> Option<Network> {
+        Some(Network::around([10, 0, 0, n].into()))
+    }
+
+    fn pair(a: PrincipalId, b: PrincipalId) -> Pair {
+        if a < b { (a, b) } else { (b, a) }
+    }
+
+    /// A guest opens a direct with somebody, if that may be.
+    fn open(pairs: &mut Pairs, from: Option<Network>, with: PrincipalId) -> Result<(Pair, Arc<Room>), TooManyDirects> {
+        let guest = PrincipalId::random();
+        let pair = pair(guest, with);
+        pairs.may_have(pair, from, guest)?;
+        let mut room = Room::new(RoomId::random(), RoomName::parse("pair").unwrap(), false, Seq::ZERO);
+        room.opened_from = from;
+        let room = Arc::new(room);
+        pairs.insert(pair, &room);
+        Ok((pair, room))
+    }
+
+    #[test]
+    fn guests_of_one_address_open_so_many_directs_in_all_and_others_are_not_in_it() {
+        let mut pairs = Pairs::default();
+        let one = PrincipalId::random();
+        let mut opened: Vec<_> = (0..MAX_OPENED_WITH).map(|_| open(&mut pairs, office(1), one).unwrap()).collect();
+        assert_eq!(open(&mut pairs, office(1), one).unwrap_err(), TooManyDirects::OfAddress);
+        opened
+            .extend((MAX_OPENED_WITH..MAX_OPENED).map(|_| open(&mut pairs, office(1), PrincipalId::random()).unwrap()));
+        let another = PrincipalId::random();
+        assert_eq!(open(&mut pairs, office(1), another).unwrap_err(), TooManyDirects::OfAddress);
+        // Who comes from elsewhere, or has an account, may: also with who was asked so often.
+        open(&mut pairs, office(2), one).unwrap();
+        open(&mut pairs, None, another).unwrap();
+        // What has ended makes room for another.
+        let (pair, room) = opened.pop().unwrap();
+        pairs.remove(pair, &room);
+        open(&mut pairs, office(1), another).unwrap();
+        assert_eq!(open(&mut pairs, office(1), another).unwrap_err(), TooManyDirects::OfAddress);
+    }
+
+    #[test]
+    fn nothing_is_left_of_directs_that_have_ended() {
+        let mut pairs = Pairs::default();
+        let one = PrincipalId::random();
+        let opened: Vec<_> = (0..3).map(|_| open(&mut pairs, office(1), one).unwrap()).collect();
+        opened.iter().for_each(|(pair, room)| pairs.remove(*pair, room));
+        assert!(pairs.rooms.is_empty() && pairs.had.is_empty());
+        assert!(pairs.opened.is_empty() && pairs.opened_with.is_empty());
+    }
+}
