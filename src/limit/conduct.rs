@@ -17,6 +17,11 @@ const EARLY: Rate = Rate::per_second(1, 20);
 /// way: chatnet's own has at most 1 MiB.
 const SPILLED: Rate = Rate::per_second(256 << 10, 4 << 20);
 
+/// So many frames of them, for small messages come to no bytes worth counting: what a client may have under way that sends
+/// each message in a frame of its own, and was told late to wait. A refill below the rate at which frames are read at all
+/// (200 a second and session) is what tells one who goes on from one whose frames were under way.
+const SPILLED_FRAMES: Rate = Rate::per_second(50, 2000);
+
 /// So many cool-offs; the next one is the last.
 const COOL_OFFS: Rate = Rate::per_minute(1, 2);
 
@@ -39,6 +44,7 @@ pub(crate) struct Conduct {
     until: u64,
     early: Bucket,
     spilled: Bucket,
+    spilled_frames: Bucket,
     cool_offs: Bucket,
 }
 
@@ -57,9 +63,9 @@ impl Conduct {
         self.judge(now)
     }
 
-    /// So many bytes of theirs were thrown away, because something before them was refused.
+    /// So many bytes of theirs, a frame or what is left of one, were thrown away, because something before them was refused.
     pub(crate) fn spilled(&mut self, now: u64, bytes: usize) -> Sentence {
-        if self.spilled.left(SPILLED, now) > 0 {
+        if self.spilled.left(SPILLED, now) > 0 && self.spilled_frames.take(SPILLED_FRAMES, now) {
             self.spilled.charge(SPILLED, now, bytes as u64);
             return Sentence::Nothing;
         }
@@ -67,7 +73,7 @@ impl Conduct {
     }
 
     fn judge(&mut self, now: u64) -> Sentence {
-        (self.early, self.spilled) = Default::default();
+        (self.early, self.spilled, self.spilled_frames) = Default::default();
         if self.cool_offs.take(COOL_OFFS, now) { Sentence::CoolOff } else { Sentence::Part }
     }
 }
@@ -108,5 +114,24 @@ mod tests {
         let mut conduct = Conduct::default();
         let taken = (0..).take_while(|_| conduct.spilled(SECOND, 16 << 10) == Sentence::Nothing).count();
         assert_eq!(taken, 256, "4 MiB");
+        let mut conduct = Conduct::default();
+        let taken = (0..).take_while(|_| conduct.spilled(SECOND, 30) == Sentence::Nothing).count();
+        assert_eq!(taken, 2000);
+    }
+
+    #[test]
+    fn small_messages_that_go_on_and_on_are_an_offence_too() {
+        let (mut conduct, mut now, mut sentences) = (Conduct::default(), SECOND, Vec::new());
+        while sentences.last() != Some(&Sentence::Part) {
+            let sentence = conduct.spilled(now, 30);
+            // As fast as frames are read.
+            now += 5 * MS;
+            if sentence != Sentence::Nothing {
+                sentences.push(sentence);
+                now += 5 * SECOND;
+            }
+            assert!(now < 90 * SECOND, "{sentences:?}");
+        }
+        assert_eq!(sentences, [Sentence::CoolOff, Sentence::CoolOff, Sentence::Part]);
     }
 }

@@ -273,6 +273,35 @@ fn who_goes_on_though_told_to_wait_is_disconnected_with_the_reason() {
 }
 
 #[test]
+fn who_sends_small_messages_and_never_comes_back_to_the_refused_one_is_disconnected_too() {
+    let server = limited(|limits| {
+        limits.session.messages = Rate::per_minute(1, 1);
+        // They are read slowly enough to be few bytes.
+        (limits.session.frames, limits.address.frames) = (Rate::per_second(3000, 100), Rate::NONE);
+    });
+    let (ada, joined) = Wire::member(server.addr, "ada", "");
+    let (mut stream, outbox) = (ada.stream.try_clone().unwrap(), outbox());
+    let sending = std::thread::spawn(move || {
+        let since = Instant::now();
+        let mut numbers = 1..;
+        // Until the server has closed.
+        loop {
+            let frames: Vec<u8> =
+                numbers.by_ref().take(100).flat_map(|n| to_frame(&publish(joined.room, outbox, n, &["x"]))).collect();
+            if stream.write_all(&frames).is_err() {
+                break;
+            }
+            assert!(since.elapsed() < PATIENCE, "it goes on for ever");
+        }
+    });
+    let mut ada = ada;
+    let rest = ada.rest();
+    let bye = rest.iter().find(|got| got.is(Kind::Bye)).expect("a goodbye").read::<Bye>();
+    assert_eq!(bye.code, Code::RATE_LIMITED);
+    sending.join().unwrap();
+}
+
+#[test]
 fn who_sends_frames_faster_than_allowed_is_read_no_faster_and_told_nothing() {
     let server = limited(|limits| limits.session.frames = Rate::per_second(1000, 100));
     let mut ada = Wire::guest(server.addr, "ada");
