@@ -20,6 +20,7 @@ fn attack(mut stream: TcpStream) {
     let principal = PrincipalId::from_bytes([3; 16]);
     let kind = PrincipalKind::Guest;
     let person = |version| Person { principal, kind, alias: text(), version };
+    let away = |version| AwayChange { principal, kind, alias: text(), version, text: Some(text()) };
     let event = |kind| Delivered { kind, at_delta: 0, bytes: text().into_bytes() };
     let deliver = |seq, events| Deliver {
         room: ROOM,
@@ -90,6 +91,7 @@ fn attack(mut stream: TcpStream) {
                         joined,
                         left,
                         partial: false,
+                        away: Some(vec![away(2)]),
                     }));
                     say.extend(to_frame(&Notice { text: text(), at: 5 }));
                     let (code, request, suggestion) = (Code::BUSY, None, Some(text()));

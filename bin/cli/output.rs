@@ -1,12 +1,13 @@
 //! What is shown: events as lines for people, or as JSON for programs.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 use chatnet::protocol::message::Rank;
 use chatnet::text::{display_line, display_text};
 use chatnet::{
-    ChatMessage, Code, Event, EventKind, HistoryItem, HistoryPage, Member, RoomChanged, SearchPage, SkipReason, Source,
-    Timestamp,
+    ChatMessage, Code, Event, EventKind, HistoryItem, HistoryPage, Member, PrincipalId, RoomChanged, SearchPage,
+    SkipReason, Source, Timestamp,
 };
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -70,6 +71,9 @@ pub(crate) enum Own<'a> {
     },
 }
 
+/// So many people are known at a time to be away, or back.
+const MAX_AWAY: usize = 1000;
+
 /// Writes to stdout.
 #[derive(Debug)]
 pub(crate) struct Output {
@@ -77,11 +81,16 @@ pub(crate) struct Output {
     out: io::BufWriter<io::Stdout>,
     /// Nobody reads any more.
     broken: bool,
+    /// What one is called.
+    me: String,
+    /// What was shown last of who is away.
+    away: HashMap<PrincipalId, Option<String>>,
 }
 
 impl Output {
     pub(crate) fn new(format: Format) -> Self {
-        Self { format, out: io::BufWriter::new(io::stdout()), broken: false }
+        let (out, broken) = (io::BufWriter::new(io::stdout()), false);
+        Self { format, out, broken, me: String::new(), away: HashMap::new() }
     }
 
     /// False once nobody reads any more.
@@ -104,14 +113,32 @@ impl Output {
 
     /// Show an event; `id` is what the script gave the text that it answers.
     pub(crate) fn event(&mut self, event: &Event, id: Option<Value>) {
+        let is_news = self.is_news(event);
         let line = match self.format {
             Format::Json => to_json(event, id).map(|value| value.to_string()),
+            _ if !is_news => None,
             Format::Plain => to_plain(event),
             Format::Terminal => to_terminal(event),
         };
         if let Some(line) = line {
             self.line(&line);
         }
+    }
+
+    /// Who is away is told in each room that one shares with them, and of oneself, too: a person reads it once.
+    fn is_news(&mut self, event: &Event) -> bool {
+        match event {
+            Event::Connected { alias, .. } | Event::Renamed { alias } => self.me = alias.to_string(),
+            Event::MemberAway { who, text, .. } => {
+                if self.away.len() >= MAX_AWAY {
+                    self.away.clear();
+                }
+                let before = self.away.insert(who.principal, text.clone());
+                return who.alias != self.me && before.as_ref() != Some(text);
+            }
+            _ => {}
+        }
+        true
     }
 
     /// Show a part of a room's past.
@@ -314,6 +341,9 @@ fn to_json(event: &Event, id: Option<Value>) -> Option<Value> {
         ),
         Event::MemberJoined { room, who } => json!({"event": "joined", "room": room.as_str(), "alias": who.alias}),
         Event::MemberLeft { room, who } => json!({"event": "left", "room": room.as_str(), "alias": who.alias}),
+        Event::MemberAway { room, who, text } => {
+            json!({"event": "away", "room": room.as_str(), "alias": who.alias, "away": text.is_some(), "text": text})
+        }
         Event::MembersChanged { room, members } => {
             json!({"event": "members", "room": room.as_str(), "members": members})
         }
@@ -382,6 +412,9 @@ fn note(event: &Event) -> Option<String> {
         Event::Joined { room, members, .. } => format!("* you are in {} ({members} here)", line(room.as_str())),
         Event::MemberJoined { room, who } => format!("* {} joined {}", line(&who.alias), line(room.as_str())),
         Event::MemberLeft { room, who } => format!("* {} left {}", line(&who.alias), line(room.as_str())),
+        Event::MemberAway { who, text: None, .. } => format!("* {} is back", line(&who.alias)),
+        Event::MemberAway { who, text: Some(text), .. } if text.is_empty() => format!("* {} is away", line(&who.alias)),
+        Event::MemberAway { who, text: Some(text), .. } => format!("* {} is away: {}", line(&who.alias), line(text)),
         Event::MembersChanged { room, members } => format!("* {members} are in {}", line(room.as_str())),
         Event::Unsupported { room, seq, from, kind: EventKind::REMOVED, .. } => {
             format!("* #{seq} [{}] {}: this message was removed", line(room.as_str()), line(&from.alias))

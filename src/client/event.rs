@@ -110,6 +110,16 @@ pub enum Event {
         /// Who.
         who: Author,
     },
+    /// Somebody in a room, perhaps this client's own person on another device, is away, or is back. A signal: who is
+    /// away already is in the list of members, and in rooms of more than 500 nobody is told.
+    MemberAway {
+        /// Where.
+        room: RoomName,
+        /// Who.
+        who: Author,
+        /// Away, with this text; back, without one.
+        text: Option<String>,
+    },
     /// How many members a room has, when names were left out: it is large, or this client was slow.
     MembersChanged {
         /// Where.

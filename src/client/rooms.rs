@@ -11,7 +11,7 @@ use super::reads::{self, Typists};
 use super::requests::Waiting;
 use super::state::State;
 use crate::id::{Lineage, RoomId, RoomName, Seq};
-use crate::protocol::message::{Hold, Joined, Left, Person, Presence, Seek, SkipReason};
+use crate::protocol::message::{AwayChange, Hold, Joined, Left, Person, Presence, Seek, SkipReason};
 use crate::protocol::{self, Code, DecodeError};
 use crate::session::cursor::Cursor;
 use crate::session::unread::Unread;
@@ -368,17 +368,23 @@ pub(super) fn presence(state: &mut State, body: &[u8], _: Instant) -> Result<(),
         return Ok(());
     }
     let author = |person: Person| Author { principal: person.principal, kind: person.kind, alias: person.alias };
-    let mut changes: Vec<(u64, bool, Author)> = Vec::new();
-    changes.extend(presence.joined.into_iter().map(|person| (person.version, true, author(person))));
-    changes.extend(presence.left.into_iter().map(|person| (person.version, false, author(person))));
-    changes.retain(|(version, ..)| *version > known);
-    changes.sort_by_key(|(version, ..)| *version);
-    for (_, joined, who) in changes {
-        if !joined {
+    let room = || name.clone();
+    let mut changes: Vec<(u64, Event)> = Vec::new();
+    let came = |person: Person| (person.version, Event::MemberJoined { room: room(), who: author(person) });
+    changes.extend(presence.joined.into_iter().map(came));
+    let went = |person: Person| (person.version, Event::MemberLeft { room: room(), who: author(person) });
+    changes.extend(presence.left.into_iter().map(went));
+    let away = |AwayChange { principal, kind, alias, version, text }| {
+        (version, Event::MemberAway { room: room(), who: Author { principal, kind, alias }, text })
+    };
+    changes.extend(presence.away.into_iter().flatten().map(away));
+    changes.retain(|(version, _)| *version > known);
+    changes.sort_by_key(|(version, _)| *version);
+    for (_, event) in changes {
+        if let Event::MemberLeft { who, .. } = &event {
             state.stopped_typing(presence.room, who.principal);
         }
-        let room = name.clone();
-        state.events.push(if joined { Event::MemberJoined { room, who } } else { Event::MemberLeft { room, who } });
+        state.events.push(event);
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ pub use ban::BanTarget;
 pub use batch::{Author, Batch, NewBatch, PublishId, Run};
 pub(crate) use members::Members;
 pub use permission::{Action, Role};
-pub(crate) use presence::{Change, Diff, Due, PresenceLog};
+pub(crate) use presence::{Change, ChangeKind, Diff, Due, PresenceLog};
 pub use publishers::Taken;
 pub(crate) use publishers::{Epoch, Offer, Publishers};
 pub(crate) use tail::{Chunk, Lookup, Tail};

@@ -1,4 +1,4 @@
-//! Who came and went, as versioned diffs: a storm of N joins costs O(N) frames and not O(N²).
+//! Who came and went, and who is away, as versioned diffs: a storm of N joins costs O(N) frames and not O(N²).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,13 +18,29 @@ const INTERVAL_PER_MEMBER: Duration = Duration::from_millis(1);
 /// The longest time a change of a large room waits.
 const MAX_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Somebody came or went.
+/// Somebody came or went, or is away.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     /// The version that this change made.
     pub(crate) version: u64,
     pub(crate) who: Arc<Author>,
-    pub(crate) joined: bool,
+    pub(crate) what: ChangeKind,
+}
+
+/// What somebody did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ChangeKind {
+    Came,
+    Went,
+    /// Away, with this text.
+    Away(Arc<str>),
+    Back,
+}
+
+impl ChangeKind {
+    fn is_about_away(&self) -> bool {
+        matches!(self, Self::Away(_) | Self::Back)
+    }
 }
 
 /// What changed between two versions.
@@ -59,12 +75,28 @@ impl PresenceLog {
             self.changes.clear();
             return;
         }
+        self.changes.retain(|c| c.who.principal != who.principal || !c.what.is_about_away());
+        let (what, opposite) =
+            if joined { (ChangeKind::Came, ChangeKind::Went) } else { (ChangeKind::Went, ChangeKind::Came) };
         // Who came and went unseen in between needs no telling.
-        if let Some(i) = self.changes.iter().position(|c| c.who.principal == who.principal && c.joined != joined) {
+        if let Some(i) = self.changes.iter().position(|c| c.who.principal == who.principal && c.what == opposite) {
             self.changes.remove(i);
         } else {
-            self.changes.push(Change { version: self.version, who, joined });
+            self.changes.push(Change { version: self.version, who, what });
         }
+    }
+
+    /// Somebody who is here is away with a text, or back without; `members` is how many there are. Nobody is told in a
+    /// room that is too large for names.
+    pub(crate) fn away(&mut self, who: Arc<Author>, text: Option<Arc<str>>, members: usize) {
+        if members.max(self.changes.len()) > MAX_DIFF_MEMBERS {
+            return;
+        }
+        self.version += 1;
+        // Only what they say last is of use.
+        self.changes.retain(|c| c.who.principal != who.principal || !c.what.is_about_away());
+        let what = text.map_or(ChangeKind::Back, ChangeKind::Away);
+        self.changes.push(Change { version: self.version, who, what });
     }
 
     /// When the next diff may go out: `None` if there is nothing to tell.
@@ -132,6 +164,24 @@ mod tests {
         log.record(who(1), false, 0);
         let diff = log.take(Instant::now(), 0).unwrap();
         assert_eq!((diff.version, diff.changes.unwrap().len()), (2, 0));
+    }
+
+    #[test]
+    fn of_who_is_away_the_last_word_is_told_and_none_of_who_left() {
+        let mut log = PresenceLog::default();
+        let away = |text: &str| Some(Arc::from(text));
+        log.record(who(1), true, 1);
+        log.away(who(1), away("tea"), 2);
+        log.away(who(2), away("tea"), 2);
+        log.away(who(1), away("lunch"), 2);
+        log.record(who(2), false, 1);
+        let diff = log.take(Instant::now(), 1).unwrap();
+        let told: Vec<_> =
+            diff.changes.unwrap().into_iter().map(|c| (c.version, c.who.alias.to_string(), c.what)).collect();
+        use ChangeKind::{Away, Came, Went};
+        assert_eq!(told, [(1, "n1".into(), Came), (4, "n1".into(), Away("lunch".into())), (5, "n2".into(), Went)]);
+        log.away(who(1), None, MAX_DIFF_MEMBERS + 1);
+        assert!(log.due(1).is_none(), "a large room isn't told");
     }
 
     #[test]

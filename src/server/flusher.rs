@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 
 use super::rooms::{Flush, Member, Room, person};
 use super::shared::Shared;
-use crate::protocol::{self, message::Presence};
-use crate::room::{Change, Diff};
+use crate::protocol::{self, message::AwayChange, message::Presence};
+use crate::room::{Author, Change, ChangeKind, Diff};
 use crate::rt::{self, Signal};
 
 /// A flusher lets others run after so many members …
@@ -19,8 +19,11 @@ const MEMBERS_PER_TURN: usize = 64;
 /// … or after this time.
 const TURN: Duration = Duration::from_micros(200);
 
-/// Names in one presence frame: with the longest aliases it stays below 16 KiB.
+/// Names in one presence frame, at most …
 const PEOPLE_PER_FRAME: usize = 100;
+
+/// … and bytes, without what each entry takes besides its alias and text: it stays below 16 KiB.
+const BYTES_PER_FRAME: usize = 12 * 1024;
 
 /// Rooms that wait to be flushed.
 #[derive(Debug, Default)]
@@ -94,30 +97,50 @@ async fn deliver(shared: &Arc<Shared>, room: &Room, flush: &Flush, turn: &mut Tu
 fn encode(room: &Room, diff: &Diff, count: usize) -> Vec<u8> {
     let mut frames = Vec::new();
     let mut frame = |from: u64, version: u64, changes: &[Change], partial: bool| {
-        let people =
-            |joined: bool| changes.iter().filter(|c| c.joined == joined).map(|c| person(&c.who, c.version)).collect();
-        let (joined, left) = (people(true), people(false));
-        protocol::encode(
-            &Presence { room: room.id, version, from, count: count as u32, joined, left, partial },
-            &mut frames,
-        );
+        let (mut joined, mut left, mut away) = (Vec::new(), Vec::new(), Vec::new());
+        for Change { version, who, what } in changes {
+            match what {
+                ChangeKind::Came => joined.push(person(who, *version)),
+                ChangeKind::Went => left.push(person(who, *version)),
+                ChangeKind::Away(text) => away.push(away_change(who, *version, Some(text.to_string()))),
+                ChangeKind::Back => away.push(away_change(who, *version, None)),
+            }
+        }
+        let (count, away) = (count as u32, (!away.is_empty()).then_some(away));
+        protocol::encode(&Presence { room: room.id, version, from, count, joined, left, partial, away }, &mut frames);
     };
     let Some(changes) = &diff.changes else {
         frame(diff.from, diff.version, &[], true);
         return frames;
     };
     let mut from = diff.from;
-    let mut pages = changes.chunks(PEOPLE_PER_FRAME).peekable();
-    if pages.peek().is_none() {
-        frame(from, diff.version, &[], false);
-    }
-    while let Some(page) = pages.next() {
-        let last = page.last().map_or(diff.version, |change| change.version);
-        let version = if pages.peek().is_some() { last } else { diff.version };
+    let mut rest = &changes[..];
+    loop {
+        let (page, others) = rest.split_at(page(rest));
+        let last = page.last().filter(|_| !others.is_empty());
+        let version = last.map_or(diff.version, |change| change.version);
         frame(from, version, page, false);
-        from = version;
+        (from, rest) = (version, others);
+        if rest.is_empty() {
+            return frames;
+        }
     }
-    frames
+}
+
+/// How many changes go into the next frame.
+fn page(changes: &[Change]) -> usize {
+    let mut bytes = 0;
+    let fits = |change: &&Change| {
+        let text = if let ChangeKind::Away(text) = &change.what { text.len() } else { 0 };
+        bytes += change.who.alias.as_str().len() + text;
+        bytes <= BYTES_PER_FRAME
+    };
+    changes.iter().take(PEOPLE_PER_FRAME).take_while(fits).count()
+}
+
+fn away_change(who: &Author, version: u64, text: Option<String>) -> AwayChange {
+    let Author { principal, kind, alias } = who;
+    AwayChange { principal: *principal, kind: *kind, alias: alias.to_string(), version, text }
 }
 
 /// Tell a member that presence was left out, now that there is room to.
@@ -137,6 +160,7 @@ pub(super) fn resync(shared: &Arc<Shared>, member: &Arc<Member>) {
             joined,
             left,
             partial: true,
+            away: None,
         });
         member.conn.kick(shared);
     }

@@ -291,6 +291,9 @@ pub(super) fn enter(
             entered.member.advance(start);
         }
     })?;
+    if let Some(text) = shared.people.away(session.principal) {
+        room.note_away(&session.author(), Some(text.into()));
+    }
     shared.flush(room);
     conn.deliver_marked(shared, &entered.member);
     Ok(entered)

@@ -329,12 +329,14 @@ impl People {
         self.inner.lock().codes.insert(code.hash, code);
     }
 
-    pub(super) fn set_away(&self, principal: PrincipalId, text: Option<String>) {
+    /// Somebody is away with a text, or back; false if that is no news.
+    pub(super) fn set_away(&self, principal: PrincipalId, text: Option<String>) -> bool {
         let mut inner = self.inner.lock();
-        match text {
+        let before = match text.clone() {
             Some(text) => inner.away.insert(principal, text),
             None => inner.away.remove(&principal),
         };
+        before != text
     }
 
     pub(super) fn away(&self, principal: PrincipalId) -> Option<String> {

@@ -338,11 +338,27 @@ pub(super) fn whois(shared: &Shared, conn: &Conn, ask: &Whois) {
 }
 
 /// Answer an `Away`.
-pub(super) fn away(shared: &Shared, conn: &Conn, ask: Away) {
+pub(super) fn away(shared: &Arc<Shared>, conn: &Conn, ask: Away) {
     let Some(identity) = conn.identity() else { return };
+    // In every room that they are in it is told like something said.
+    if let Err(wait) = toll::request(shared, conn, What::Messages) {
+        return answer(conn, ask.request, Refusal::limited(wait));
+    }
     let text = ask.text.map(|text| text.chars().take(MAX_AWAY).collect::<String>());
     let text = text.map(|text| crate::text::display_line(&text).into_owned());
-    shared.people.set_away(identity.session.principal, text);
+    let principal = identity.session.principal;
+    if shared.people.set_away(principal, text.clone()) {
+        let text: Option<Arc<str>> = text.map(Arc::from);
+        let sessions = shared.sessions.of(principal);
+        let rooms = sessions.iter().flat_map(|session| {
+            let rooms = session.rooms.lock();
+            rooms.iter().map(|member| (member.room.id, Arc::clone(&member.room))).collect::<Vec<_>>()
+        });
+        for room in rooms.collect::<BTreeMap<_, _>>().into_values() {
+            room.note_away(&identity.session.author(), text.clone());
+            shared.flush(&room);
+        }
+    }
     conn.queue(&Done { request: ask.request });
 }
 

@@ -322,6 +322,15 @@ impl Room {
         Ok(entered)
     }
 
+    /// Somebody is away with a text, or back: it is told with who comes and goes.
+    pub(super) fn note_away(&self, who: &Arc<Author>, text: Option<Arc<str>>) {
+        let mut state = self.lock();
+        if state.members.has(who.principal) {
+            let count = state.members.count();
+            state.presence.away(Arc::clone(who), text, count);
+        }
+    }
+
     /// Put back a member that the store has kept.
     pub(super) fn restore(&self, member: &Arc<Member>) {
         let mut state = self.lock();

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use async_std::task::block_on;
+use chatnet::protocol::Code;
 use chatnet::protocol::message::*;
 use chatnet::{Client, Event, EventKind, RoomId, Seq, Source};
 
@@ -56,6 +57,74 @@ fn who_may_not_talk_or_is_blocked_is_not_seen_writing() {
     assert_eq!(moderate(&mut ada, on(room, EventKind::MUTE, "carl")), Ok(()));
     typing(&mut carl, room, true);
     assert_eq!(signals(&mut bob), []);
+}
+
+/// Who is away or back, of what came up to now.
+fn aways(wire: &mut Wire) -> Vec<(String, Option<String>)> {
+    let got = wire.round_trip();
+    let presence = got.iter().filter(|got| got.is(Kind::Presence)).map(|got| got.read::<Presence>());
+    presence.flat_map(|presence| presence.away.unwrap_or_default()).map(|away| (away.alias, away.text)).collect()
+}
+
+/// Wait for the first of them.
+fn next_away(wire: &mut Wire) -> (String, Option<String>) {
+    loop {
+        if let Some(away) = wire.skip_to::<Presence>().away {
+            let [AwayChange { alias, text, .. }] = &away[..] else { panic!("one at a time: {away:?}") };
+            return (alias.clone(), text.clone());
+        }
+    }
+}
+
+fn be_away(wire: &mut Wire, text: Option<&str>) -> Result<(), Code> {
+    wire.send(&Away { request: 14, text: text.map(str::to_owned) });
+    answer(wire, 14)
+}
+
+#[test]
+fn who_is_away_is_told_in_every_room_that_they_are_in_and_come_into() {
+    let server = open();
+    let mut ada = register(server.addr, "ada");
+    join(&mut ada, "den").unwrap();
+    let (mut bob, _) = Wire::member(server.addr, "bob", "den");
+    let (mut carl, _) = Wire::member(server.addr, "carl", "garden");
+    assert_eq!(be_away(&mut ada, Some("at tea\u{1b}[2J")), Ok(()));
+    let at_tea = ("ada".to_owned(), Some("at tea\u{fffd}[2J".to_owned()));
+    assert_eq!(next_away(&mut bob), at_tea);
+    assert_eq!(be_away(&mut ada, Some("at tea\u{1b}[2J")), Ok(()));
+    assert_eq!(aways(&mut carl), [], "she is not there");
+    join(&mut ada, "garden").unwrap();
+    assert_eq!(next_away(&mut carl), at_tea);
+    assert_eq!(be_away(&mut ada, None), Ok(()));
+    let back = ("ada".to_owned(), None);
+    assert_eq!((next_away(&mut bob), next_away(&mut carl)), (back.clone(), back), "what is no news isn't told");
+}
+
+#[test]
+fn who_is_away_and_back_again_and_again_is_told_to_wait() {
+    let server = open();
+    let (mut ada, _) = Wire::member(server.addr, "ada", "den");
+    let told = (0..1000).map(|n| be_away(&mut ada, Some(&n.to_string()))).find(Result::is_err);
+    assert_eq!(told, Some(Err(Code::RATE_LIMITED)));
+}
+
+#[test]
+fn the_client_tells_who_is_away_on_all_devices() {
+    let server = TestServer::start();
+    block_on(async {
+        let (ada, mut of_ada) = Client::builder().alias("ada").room("den").connect(server.addr).await.unwrap();
+        let (_bob, mut of_bob) = Client::builder().alias("bob").room("den").connect(server.addr).await.unwrap();
+        let away = |event| match event {
+            Event::MemberAway { who, text, .. } => Some((who.alias, text)),
+            _ => None,
+        };
+        for text in [Some("at tea"), None] {
+            ada.away(text).await.unwrap();
+            let told = ("ada".to_owned(), text.map(str::to_owned));
+            assert_eq!(next(&mut of_bob, away).await, told);
+            assert_eq!(next(&mut of_ada, away).await, told);
+        }
+    });
 }
 
 #[test]

@@ -262,6 +262,20 @@ fn rows() -> Vec<Row> {
                 joined: vec![person(ADA, "ada", 11)],
                 left: vec![person(BOB, "bob", 12)],
                 partial: false,
+                away: None,
+            },
+        ),
+        both(
+            "presence of who is away",
+            Presence {
+                room: ROOM,
+                version: 14,
+                from: 12,
+                count: 2,
+                joined: vec![],
+                left: vec![],
+                partial: false,
+                away: Some(vec![away(ADA, "ada", 13, Some("at tea")), away(BOB, "bob", 14, None)]),
             },
         ),
         both("members", Members { request: 3, room: ROOM, after: None, limit: 100 }),
@@ -589,6 +603,10 @@ fn member(principal: PrincipalId, alias: &str) -> MemberEntry {
 
 fn person(principal: PrincipalId, alias: &str, version: u64) -> Person {
     Person { principal, kind: PrincipalKind::Guest, alias: alias.into(), version }
+}
+
+fn away(principal: PrincipalId, alias: &str, version: u64, text: Option<&str>) -> AwayChange {
+    AwayChange { principal, kind: PrincipalKind::Guest, alias: alias.into(), version, text: text.map(str::to_owned) }
 }
 
 /// The file's frames by name: a name at the start of a line, its bytes in the indented ones below; `;` begins a comment.

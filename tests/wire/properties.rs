@@ -70,6 +70,13 @@ fn person() -> impl Strategy<Value = Person> {
     })
 }
 
+fn away_change() -> impl Strategy<Value = AwayChange> {
+    (person(), option::of(text())).prop_map(|(person, text)| {
+        let Person { principal, kind, alias, version } = person;
+        AwayChange { principal, kind, alias, version, text }
+    })
+}
+
 fn delivered() -> impl Strategy<Value = Delivered> {
     (event_kind(), any::<u32>(), bytes()).prop_map(|(kind, at_delta, bytes)| Delivered { kind, at_delta, bytes })
 }
@@ -315,7 +322,7 @@ messages! {
     AuditPage { request: any::<u32>(), entries: vec(audit_entry(), 0..4), more: any::<bool>() }
     Presence {
         room: room(), version: any::<u64>(), from: any::<u64>(), count: any::<u32>(), joined: vec(person(), 0..4),
-        left: vec(person(), 0..4), partial: any::<bool>(),
+        left: vec(person(), 0..4), partial: any::<bool>(), away: option::of(vec(away_change(), 0..4)),
     }
     Members { request: any::<u32>(), room: room(), after: option::of(principal()), limit: any::<u32>() }
     MembersPage {

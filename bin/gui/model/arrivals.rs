@@ -61,6 +61,7 @@ impl State {
             }
             Net::Came { room, who } => self.came_or_went(&room, &who, true, now, turn),
             Net::Went { room, who } => self.came_or_went(&room, &who, false, now, turn),
+            Net::Away { room, who, text } => self.away(&room, &who, text, turn),
             Net::Count { room, members } => {
                 if let Some(room) = self.rooms.by_name(&room) {
                     room.members.counted(members);

@@ -268,6 +268,12 @@ pub(crate) enum Net {
         room: String,
         who: Person,
     },
+    /// Somebody, perhaps oneself on another device, is away with a text, or back.
+    Away {
+        room: String,
+        who: Person,
+        text: Option<String>,
+    },
     Count {
         room: String,
         members: u32,

@@ -11,7 +11,7 @@ use super::event::{Deed, Here, Person};
 
 /// Names that are asked for without being looked at: for completing them.
 const WANTED: usize = 500;
-/// So long an answer about a small room holds, in milliseconds: who is away is told by no event.
+/// So long an answer about a small room holds, in milliseconds: what is told of it is a signal, and may be missing.
 const HOLDS: i64 = 60_000;
 /// And so long if somebody has come since, of whom only the name is known.
 const HOLDS_BRIEFLY: i64 = 10_000;
@@ -211,6 +211,23 @@ impl State {
         }
         room.typing.retain(|(typing, _)| *typing != who.alias);
         if room.key == self.rooms.selected {
+            turn.show(View::Members);
+        }
+    }
+
+    pub(super) fn away(&mut self, name: &str, who: &Person, text: Option<String>, turn: &mut Turn) {
+        if self.me.id == Some(who.id) {
+            self.me.away.clone_from(&text);
+            turn.show(View::Rooms);
+        }
+        let Some(room) = self.rooms.by_name(name) else { return };
+        if room.direct && self.me.id != Some(who.id) {
+            room.presence = if text.is_some() { super::Presence::Away } else { super::Presence::Here };
+            turn.show(View::Rooms);
+            turn.show(View::Conversation);
+        }
+        if let Some(here) = room.members.by_id(who.id) {
+            here.away = text;
             turn.show(View::Members);
         }
     }

@@ -95,6 +95,7 @@ pub(super) fn told(event: Event, client: &Client) -> Option<Net> {
         Event::Refused { room, reason, text, .. } => Net::Refused { room: room.to_string(), text, reason },
         Event::MemberJoined { room, who } => Net::Came { room: room.to_string(), who: person(who) },
         Event::MemberLeft { room, who } => Net::Went { room: room.to_string(), who: person(who) },
+        Event::MemberAway { room, who, text } => Net::Away { room: room.to_string(), who: person(who), text },
         Event::MembersChanged { room, members } => Net::Count { room: room.to_string(), members },
         Event::Gap { room, from, to, reason } => Net::Gap {
             room: room.to_string(),

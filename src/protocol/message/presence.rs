@@ -25,7 +25,28 @@ pub struct Person {
     pub version: u64,
 }
 
-/// Server → client: who came and went, since version `from`.
+/// Somebody is away, or back, as others see it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct AwayChange {
+    /// Who.
+    #[n(0)]
+    pub principal: PrincipalId,
+    /// What sort of principal.
+    #[n(1)]
+    pub kind: PrincipalKind,
+    /// The alias.
+    #[n(2)]
+    pub alias: String,
+    /// The presence version of this change.
+    #[n(3)]
+    pub version: u64,
+    /// Away, with this text; back, without one.
+    #[n(4)]
+    pub text: Option<String>,
+}
+
+/// Server → client: who came and went, and who is away or back, since version `from`.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct Presence {
@@ -50,6 +71,9 @@ pub struct Presence {
     /// The lists are left out: ask for the members if they matter.
     #[n(6)]
     pub partial: bool,
+    /// Who is away, or back; none if nobody has said so.
+    #[n(7)]
+    pub away: Option<Vec<AwayChange>>,
 }
 
 /// Client → server: who is in the room?

@@ -225,7 +225,14 @@ fn members_show_who_they_are_and_whether_they_are_away() {
     }
     assert_eq!(roles(&mut window), [Role::Moderator, Role::Member, Role::Owner], "a room has one owner");
 
-    // Nothing tells of who is back: it is asked for while the room is looked at.
+    let away =
+        |text: Option<&str>| Net::Away { room: "lobby".into(), who: person(3, "carl"), text: text.map(str::to_owned) };
+    window.net(away(Some("lunch")));
+    assert_eq!(window.room("lobby").members.list[1].here.away.as_deref(), Some("lunch"));
+    window.net(away(None));
+    assert_eq!(window.room("lobby").members.list[1].here.away, None);
+
+    // That may be missing: it is asked for while the room is looked at.
     window.effects.clear();
     window.take(Event::Tick);
     assert!(matches!(&window.effects[..], [Effect::Members { after: None, .. }]));
