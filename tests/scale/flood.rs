@@ -12,9 +12,10 @@ use parking_lot::Mutex;
 use crate::support::*;
 use crate::{Raise, alone, limited_server, p99, raise_descriptor_limit};
 
-/// What a busy machine, with the floods' own clients on it, may add to figures of a millisecond. On an idle one they stay
-/// within 2×; without turns and limits it is hundreds of milliseconds, or seconds.
-pub(crate) const HICCUP: Duration = Duration::from_millis(50);
+/// What a machine that has the floods' own clients on it, too, may add to figures of a millisecond: within 2× is shown by the
+/// release build, on a machine that does nothing else. Without optimisation, beside other tests, it is more; without turns
+/// and limits it is hundreds of milliseconds, or seconds.
+pub(crate) const HICCUP: Duration = Duration::from_millis(if cfg!(debug_assertions) { 50 } else { 2 });
 
 /// What is measured is the worst percent of three seconds: other work of the machine may spoil a round. One that is
 /// good shows what the server does; a server that holds people up has none.
