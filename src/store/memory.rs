@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::words::{self, words};
+use super::words::{self, Word, words};
 use super::{
     AuditRecord, Change, Commit, Extent, Log, OutboxRecord, ReadPage, Retention, SearchPage, Snapshot, StoreError,
     StoreErrorKind,
@@ -13,6 +13,13 @@ use super::{
 use crate::id::{Lineage, OutboxId, RoomId, Seq, Timestamp};
 use crate::protocol::EventKind;
 use crate::room::{Batch, Taken};
+use crate::rt;
+
+/// Bytes that are searched in one step: some hundred microseconds …
+const STEP_BYTES: usize = 64 * 1024;
+
+/// … where an event counts as so many more.
+const EVENT_COST: usize = 64;
 
 /// However many rooms share the budget, each keeps about so many bytes.
 const MIN_ROOM_BYTES: usize = 16 * 1024;
@@ -71,6 +78,31 @@ impl MemoryStore {
 impl Room {
     fn trimmed(&self) -> Seq {
         self.batches.front().map_or(self.head, |oldest| Seq::new(oldest.first.get() - 1))
+    }
+
+    /// Look through some events before one; before which to go on, if there is more to do.
+    fn search(&self, words: &[Word], before: Seq, limit: usize, page: &mut SearchPage) -> Option<Seq> {
+        let mut bytes = 0;
+        let behind = self.batches.partition_point(|batch| batch.first < before);
+        for batch in self.batches.range(..behind).rev() {
+            for (i, (kind, body)) in batch.new.events.iter().enumerate().rev() {
+                let seq = Seq::new(batch.first.get() + i as u64);
+                let text = String::from_utf8_lossy(body);
+                if seq >= before || kind != EventKind::TEXT || !words::matches(&text, words) {
+                    continue;
+                }
+                if page.hits.len() == limit {
+                    page.more = true;
+                    return None;
+                }
+                page.hits.push(batch.part(seq, seq));
+            }
+            bytes += batch.new.events.bytes() + EVENT_COST * batch.new.events.len();
+            if bytes >= STEP_BYTES {
+                return Some(batch.first);
+            }
+        }
+        None
     }
 
     fn take(&mut self, batch: &Arc<Batch>) {
@@ -234,29 +266,16 @@ impl Log for MemoryStore {
     }
 
     async fn search(&self, room: RoomId, query: &str, before: Seq, limit: usize) -> Result<SearchPage, StoreError> {
-        let words = words(query);
-        let page = self.with(room, |room| {
-            let mut page = SearchPage::default();
-            if words.is_empty() || limit == 0 {
-                return page;
-            }
-            for batch in room.batches.iter().rev() {
-                for (i, (kind, body)) in batch.new.events.iter().enumerate().rev() {
-                    let seq = Seq::new(batch.first.get() + i as u64);
-                    let text = String::from_utf8_lossy(body);
-                    if seq >= before || kind != EventKind::TEXT || !words::matches(&text, &words) {
-                        continue;
-                    }
-                    if page.hits.len() == limit {
-                        page.more = true;
-                        return page;
-                    }
-                    page.hits.push(batch.part(seq, seq));
-                }
-            }
-            page
-        });
-        Ok(page.unwrap_or_default())
+        let (words, mut page, mut before) = (words(query), SearchPage::default(), before);
+        if words.is_empty() || limit == 0 {
+            return Ok(page);
+        }
+        // In steps: nobody else comes to the rooms meanwhile, and no other task to this thread.
+        while let Some(rest) = self.with(room, |room| room.search(&words, before, limit, &mut page)).flatten() {
+            before = rest;
+            rt::yield_now().await;
+        }
+        Ok(page)
     }
 
     async fn outbox(&self, room: RoomId, outbox: OutboxId) -> Result<Option<OutboxRecord>, StoreError> {

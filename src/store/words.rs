@@ -3,8 +3,11 @@
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-/// Words of a query that are looked at; nobody types so many, and each costs.
-const MAX_WORDS: usize = 32;
+/// Words of a query that are looked at; nobody types so many, and each costs …
+const MAX_WORDS: usize = 16;
+
+/// … and beginnings of words, each of which stands for many: further ones are not looked at.
+const MAX_PREFIXES: usize = 3;
 
 /// One word of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +30,27 @@ pub(super) fn words(query: &str) -> Vec<Word> {
             last.prefix = true;
         }
     }
-    words.truncate(MAX_WORDS);
-    words
+    // What another one says already costs for nothing.
+    let mut kept: Vec<Word> = Vec::new();
+    let mut prefixes = 0;
+    for (i, word) in words.iter().enumerate() {
+        let said = |other: &Word| other.is_at_least(word);
+        let is_news =
+            !kept.iter().any(said) && !words[i + 1..].iter().any(|other| said(other) && !word.is_at_least(other));
+        let fits = kept.len() < MAX_WORDS && (!word.prefix || prefixes < MAX_PREFIXES);
+        if is_news && fits {
+            prefixes += usize::from(word.prefix);
+            kept.push(word.clone());
+        }
+    }
+    kept
+}
+
+impl Word {
+    /// Whether a text that has this one has the other one, too.
+    fn is_at_least(&self, other: &Self) -> bool {
+        if other.prefix { self.folded.starts_with(&other.folded) } else { !self.prefix && self.folded == other.folded }
+    }
 }
 
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
@@ -74,6 +96,20 @@ mod tests {
         assert_eq!(texts("\"a\" AND (b) -c NEAR(d, 5)"), ["a", "AND", "b", "c", "NEAR", "d", "5"]);
         assert!(words(" ... *** \" ").is_empty());
         assert_eq!(words("don't*").last(), Some(&Word { text: "t".into(), folded: "t".into(), prefix: true }));
+    }
+
+    #[test]
+    fn what_is_said_twice_is_looked_for_once_and_endless_queries_are_cut() {
+        let shown = |query: &str| {
+            let shown = |word: Word| if word.prefix { word.text + "*" } else { word.text };
+            words(query).into_iter().map(shown).collect::<Vec<_>>()
+        };
+        assert_eq!(shown("tea Tea TEA* te* t* cup"), ["tea", "cup"]);
+        assert_eq!(shown("t* tea"), ["tea"]);
+        assert_eq!(shown("w* w* w*"), ["w*"]);
+        assert_eq!(shown("a* b* c* d* e"), ["a*", "b*", "c*", "e"]);
+        let many: Vec<_> = (0..100).map(|n| n.to_string()).collect();
+        assert_eq!(shown(&many.join(" ")), many[..16]);
     }
 
     #[test]

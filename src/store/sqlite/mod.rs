@@ -42,7 +42,7 @@ use crate::protocol::EventKind;
 use error::{Sql, closed, told};
 use lock::Lock;
 use read::Moment;
-use readers::Readers;
+use readers::{Cost, Readers};
 use writer::{Job, Writer};
 
 /// How safe a commit is when it counts as kept.
@@ -192,8 +192,16 @@ impl SqliteStore {
         &self,
         f: impl FnOnce(&mut Moment<'_>) -> Sql<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.look_for(Cost::Page, f).await
+    }
+
+    async fn look_for<T: Send + 'static>(
+        &self,
+        cost: Cost,
+        f: impl FnOnce(&mut Moment<'_>) -> Sql<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.readers.lock().run(move |reader| {
+        let sent = self.readers.lock().run(cost, move |reader| {
             // Whoever asked may have stopped waiting while others were served.
             if !reply.is_canceled() {
                 let _ = reply.send(reader.snapshot(f));
@@ -258,7 +266,7 @@ impl Log for SqliteStore {
         if self.look(move |now| search::is_behind(now.conn, room, scan)).await? {
             self.ask(|reply| Job::Index(room, reply)).await?;
         }
-        self.look(move |now| search::search(now, room, &words, before, limit)).await
+        self.look_for(Cost::Search, move |now| search::search(now, room, &words, before, limit)).await
     }
 
     async fn outbox(&self, room: RoomId, outbox: OutboxId) -> Result<Option<OutboxRecord>, StoreError> {
