@@ -18,7 +18,13 @@ pub(crate) fn read(prompt: &str) -> io::Result<String> {
     if terminal {
         eprintln!();
     }
-    let line = line.trim_end_matches(['\r', '\n']);
+    // What follows a part of a password would be taken for something else.
+    if read as u64 == MAX && !line.ends_with('\n') {
+        let why = format!("the line for {prompt} has more than {MAX} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    }
+    let line = line.strip_suffix('\n').unwrap_or(&line);
+    let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() {
         let why = match (terminal, read) {
             (true, _) => format!("nothing was typed for {prompt}"),

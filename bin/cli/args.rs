@@ -12,6 +12,11 @@ use structopt::clap::AppSettings;
 /// --plain: one line in is one message, events come out as lines. With --json: events come out as JSON, one object a
 /// line.
 ///
+/// In a pipe, a command that takes a password or a code takes the lines that follow, as they are, and always as many: /join
+/// ROOM password one, /create ROOM password one, /settings password one, /login one, /register one, /register ALIAS code
+/// two, /password two, /delete-account two (the password, the alias). When one of these, or /room, comes to nothing for want
+/// of an answer or a room, the texts behind it are said nowhere, until /join or /room chooses a room.
+///
 /// The connection is encrypted, and the server is made sure of in this order: its key is the one of --fingerprint, or
 /// the one that is remembered for its host and port; or a certificate authority vouches for its name, which is
 /// remembered too; or this is the first contact. Then, on a terminal, the fingerprint is shown and you are asked;
@@ -76,6 +81,12 @@ pub(crate) struct Args {
     /// Speak no TLS: everybody on the way can read and change what is said
     #[structopt(long, conflicts_with_all = &["fingerprint", "accept-new", "tls-ca"])]
     pub(crate) plaintext: bool,
+
+    /// DANGEROUS: with --plaintext, send passwords and codes to another machine too: everybody on the way can read them, and
+    /// be you. For networks where all are trusted
+    #[structopt(long, requires = "plaintext")]
+    pub(crate) plaintext_passwords: bool,
+
     /// On coming into a room, show the last N messages first (at most 500)
     #[structopt(long, default_value = "0", value_name = "N")]
     pub(crate) history: u32,
@@ -101,7 +112,8 @@ pub(crate) struct Args {
     #[structopt(long, conflicts_with = "json")]
     pub(crate) plain: bool,
 
-    /// JSON objects on stdout, one a line; a line on stdin may be one too: {"send":TEXT,"room":ROOM,"id":ANY}
+    /// JSON objects on stdout, one a line; a line on stdin may be one too: {"send":TEXT,"room":ROOM,"id":ANY}, and, where a
+    /// password or code is asked for, {"secret":TEXT}
     #[structopt(long)]
     pub(crate) json: bool,
 

@@ -19,6 +19,7 @@ mod people;
 #[path = "../secret.rs"]
 mod secret;
 mod session;
+mod stdin;
 mod trust;
 
 use std::io::IsTerminal;
@@ -47,9 +48,9 @@ fn main() {
             std::process::exit(2);
         }
     };
-    let actions = input::lines(Rules { json: args.json, commands: !args.no_commands });
+    let input = stdin::Input::new(Rules { json: args.json, commands: !args.no_commands });
     let mut output = Output::new(format);
-    let (exit, message) = async_std::task::block_on(session::run(&args, who, actions, &mut output));
+    let (exit, message) = async_std::task::block_on(session::run(&args, who, input, &mut output));
     if let Some(message) = message {
         eprintln!("chatnet: {}", chatnet::text::display_line(&message));
     }

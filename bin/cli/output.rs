@@ -12,8 +12,14 @@ use chatnet::{
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use crate::export::{rfc3339, word};
+use crate::export::rfc3339;
 use crate::options::counted;
+use crate::people::second;
+use crate::people::settings::words;
+
+mod json;
+
+use json::{to_json, with_id};
 
 /// How events are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,12 +91,14 @@ pub(crate) struct Output {
     me: String,
     /// What was shown last of who is away.
     away: HashMap<PrincipalId, Option<String>>,
+    /// Who writes something is shown to people, too.
+    typing: bool,
 }
 
 impl Output {
     pub(crate) fn new(format: Format) -> Self {
         let (out, broken) = (io::BufWriter::new(io::stdout()), false);
-        Self { format, out, broken, me: String::new(), away: HashMap::new() }
+        Self { format, out, broken, me: String::new(), away: HashMap::new(), typing: false }
     }
 
     /// False once nobody reads any more.
@@ -101,6 +109,11 @@ impl Output {
     /// Whether a person reads this and can be asked.
     pub(crate) fn is_terminal(&self) -> bool {
         self.format == Format::Terminal
+    }
+
+    /// Show who writes something, or don't; programs are told in any case.
+    pub(crate) fn show_typing(&mut self, shown: bool) {
+        self.typing = shown;
     }
 
     pub(crate) fn flush(&mut self) {
@@ -125,7 +138,8 @@ impl Output {
         }
     }
 
-    /// Who is away is told in each room that one shares with them, and of oneself, too: a person reads it once.
+    /// Who is away is told in each room that one shares with them, and of oneself, too: a person reads it once. Who writes
+    /// something is for those who ask for it.
     fn is_news(&mut self, event: &Event) -> bool {
         match event {
             Event::Connected { alias, .. } | Event::Renamed { alias } => self.me = alias.to_string(),
@@ -136,6 +150,7 @@ impl Output {
                 let before = self.away.insert(who.principal, text.clone());
                 return who.alias != self.me && before.as_ref() != Some(text);
             }
+            Event::Typing { .. } => return self.typing,
             _ => {}
         }
         true
@@ -267,115 +282,9 @@ fn clock(at: Timestamp) -> String {
     TimeZone::system().to_datetime(at).strftime("%H:%M").to_string()
 }
 
-fn source(source: Source) -> &'static str {
-    match source {
-        Source::Live => "live",
-        Source::Replay => "replay",
-        _ => "history",
-    }
-}
-
-fn gap(reason: SkipReason) -> &'static str {
-    match reason {
-        SkipReason::Trimmed => "trimmed",
-        SkipReason::NotPermitted => "not_permitted",
-        SkipReason::Reset => "reset",
-        SkipReason::Limit => "limit",
-        _ => "unknown",
-    }
-}
-
 /// What marks a line of the past; its number is what /delete takes.
 fn mark(message: &ChatMessage) -> String {
     if message.source == Source::History { format!("~ #{} ", message.seq) } else { String::new() }
-}
-
-/// The stable interface for scripts: README.md and `--help` promise these fields; new ones may come.
-fn to_json(event: &Event, id: Option<Value>) -> Option<Value> {
-    Some(match event {
-        Event::Connected { alias, session, room } => json!({
-            "event": "connected", "alias": alias.as_str(), "room": room.as_ref().map(|r| r.as_str()),
-            "session": session.to_string(),
-        }),
-        Event::Message(m) => {
-            let mut message = json!({
-                "event": "message", "room": m.room.as_str(), "seq": m.seq.get(), "from": m.from.alias, "text": m.text,
-                "at": rfc3339(m.at), "source": source(m.source),
-            });
-            if m.own {
-                message["own"] = json!(true);
-            }
-            message
-        }
-        Event::Reconnecting { attempt, delay, reason } => json!({
-            "event": "state", "state": "reconnecting", "attempt": attempt, "delay_ms": delay.as_millis() as u64,
-            "reason": reason.to_string(),
-        }),
-        Event::Resumed { replayed } => json!({"event": "resumed", "replayed": replayed}),
-        Event::SessionLost { code, text } => {
-            json!({"event": "session_lost", "code": code.name(), "message": text})
-        }
-        Event::Unsupported { room, seq, from, kind, at } => json!({
-            "event": "unsupported", "room": room.as_str(), "seq": seq.get(), "from": from.alias, "kind": kind.0,
-            "at": rfc3339(*at),
-        }),
-        Event::RoomChanged(c) => json!({
-            "event": "change", "room": c.room.as_str(), "seq": c.seq.get(), "from": c.by.alias, "kind": word(c.kind),
-            "whom": c.change.whom.as_ref().map(|whom| &whom.alias).or(c.change.mask.as_ref()), "text": c.change.text,
-            "value": c.change.value, "at": rfc3339(c.at), "source": source(c.source),
-        }),
-        Event::Acked(a) => {
-            let mut ack = json!({
-                "event": "ack", "room": a.room.as_str(), "seq": a.seq.get(), "text": a.text, "at": rfc3339(a.at),
-            });
-            if let Some(replaced) = &a.replaced {
-                ack["replaced"] = json!(replaced);
-            }
-            with_id(ack, id)
-        }
-        Event::Refused { room, code, reason, text } => with_id(
-            json!({
-                "event": "error", "code": code.name(), "message": reason, "room": room.as_str(), "text": text,
-            }),
-            id,
-        ),
-        Event::MemberJoined { room, who } => json!({"event": "joined", "room": room.as_str(), "alias": who.alias}),
-        Event::MemberLeft { room, who } => json!({"event": "left", "room": room.as_str(), "alias": who.alias}),
-        Event::MemberAway { room, who, text } => {
-            json!({"event": "away", "room": room.as_str(), "alias": who.alias, "away": text.is_some(), "text": text})
-        }
-        Event::MembersChanged { room, members } => {
-            json!({"event": "members", "room": room.as_str(), "members": members})
-        }
-        Event::Joined { room, head, members, .. } => {
-            json!({"event": "entered", "room": room.as_str(), "head": head.get(), "members": members})
-        }
-        Event::Left { room, code, text } => {
-            json!({"event": "exited", "room": room.as_str(), "code": code.name(), "message": text})
-        }
-        Event::Gap { room, from, to, reason } => json!({
-            "event": "gap", "room": room.as_str(), "from": from.get(), "to": to.get(), "reason": gap(*reason),
-        }),
-        Event::Overloaded { room } => json!({"event": "overloaded", "room": room.as_str()}),
-        Event::Typing { room, who, typing } => {
-            json!({"event": "typing", "room": room.as_str(), "alias": who.alias, "typing": typing})
-        }
-        Event::Read { room, seq, unread } => {
-            json!({"event": "read", "room": room.as_str(), "seq": seq.get(), "unread": unread})
-        }
-        Event::Renamed { alias } => json!({"event": "alias", "alias": alias.as_str()}),
-        Event::Notice { text, at } => json!({"event": "notice", "text": text, "at": rfc3339(*at)}),
-        Event::OutboxUnkept { text } => json!({"event": "error", "code": "outbox_unkept", "message": text}),
-        Event::ServerError { code, text } => json!({"event": "error", "code": code.name(), "message": text}),
-        _ => return None,
-    })
-}
-
-fn with_id(mut object: Value, id: Option<Value>) -> Value {
-    if let Some(id) = id {
-        object["id"] = id;
-    }
-    object
 }
 
 /// One event as a line; a text's further lines are marked, so that none of them can pass for another event's.
@@ -449,6 +358,9 @@ fn note(event: &Event) -> Option<String> {
         Event::Resumed { replayed } => format!("* connected again; {replayed} messages were said meanwhile"),
         Event::SessionLost { text, .. } => format!("* back too late, as somebody new: {}", line(text)),
         Event::Overloaded { room } => format!("! messages in {} come faster than they are shown", line(room.as_str())),
+        Event::Typing { room, who, typing: true } => {
+            format!("* {} is writing in {}", line(&who.alias), line(room.as_str()))
+        }
         Event::Renamed { alias } => format!("* you are called {} now", line(alias.as_str())),
         Event::Notice { text, .. } => format!("* server: {}", marked(&display_text(text))),
         Event::OutboxUnkept { text } => format!("! what you say is not kept on disk any more: {}", line(text)),
@@ -463,12 +375,14 @@ fn changed(c: &RoomChanged) -> String {
     let whom = c.change.whom.as_ref().map(|whom| &whom.alias).or(c.change.mask.as_ref());
     let whom = display_line(whom.map_or("somebody", String::as_str));
     let why = c.change.text.as_deref().map(|why| format!(": {}", display_line(why))).unwrap_or_default();
+    let until = c.change.until.map(|until| format!(" until {}", second(Timestamp::from_millis(until))));
+    let until = until.unwrap_or_default();
     match c.kind {
         EventKind::TOPIC => format!("* {by} says what {room} is about{why}"),
         EventKind::KICK => format!("* {by} put {whom} out of {room}{why}"),
-        EventKind::BAN => format!("* {by} banned {whom} from {room}{why}"),
+        EventKind::BAN => format!("* {by} banned {whom} from {room}{until}{why}"),
         EventKind::UNBAN => format!("* {by} lets {whom} into {room} again"),
-        EventKind::MUTE => format!("* {by} muted {whom} in {room}{why}"),
+        EventKind::MUTE => format!("* {by} muted {whom} in {room}{until}{why}"),
         EventKind::UNMUTE => format!("* {by} lets {whom} talk in {room} again"),
         EventKind::INVITE => format!("* {by} invites {whom} to {room}"),
         EventKind::ROLE => match c.change.value {
@@ -480,7 +394,11 @@ fn changed(c: &RoomChanged) -> String {
             let alias = c.change.text.as_deref().unwrap_or("otherwise");
             format!("* {by} is called {} now in {room}", display_line(alias))
         }
-        EventKind::SETTINGS => format!("* {by} changed how {room} is"),
+        EventKind::SETTINGS => {
+            let how = c.change.settings.as_ref().map(words).into_iter().flatten();
+            let how: Vec<_> = how.map(|(what, how)| format!("{what} {how}")).collect();
+            format!("* {by} changed how {room} is: {}", how.join(", "))
+        }
         EventKind::MEMBERSHIP if c.change.value == Some(1) => format!("* {by} is a member of {room} now"),
         EventKind::MEMBERSHIP => format!("* {by} is no member of {room} any more"),
         EventKind::DELETION => format!("* {by} removed message {} in {room}", c.change.value.unwrap_or(0)),

@@ -4,25 +4,23 @@ use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::time::Duration;
 
-use chatnet::protocol::message::{RoomKind, RoomSettings};
-use chatnet::{
-    Client, ClientBuilder, CloseReason, Code, ConnectError, Event, Events, Reconnect, RequestError, Room, SendError,
-};
-use futures::channel::mpsc;
+use chatnet::{Client, CloseReason, Code, Event, Events, Room, SendError};
 use futures::{FutureExt, Stream, StreamExt, select_biased};
 use serde_json::Value;
 
 use crate::args::Args;
-use crate::input::{Action, HELP};
-use crate::outbox;
 use crate::output::{Output, Own};
-use crate::people::{self, Ask};
-use crate::{secret, trust};
+use crate::people::second;
+use crate::stdin::{Input, Typed};
 
 mod account;
+mod asking;
+mod commands;
 mod reading;
+mod who;
 
 use account::explain;
+pub(crate) use who::{Who, who};
 
 /// How long what was typed may take to be acknowledged when nobody reads what comes back.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -36,97 +34,13 @@ pub(crate) enum Exit {
     Lost = 5,
 }
 
-/// Who this is to be.
-#[derive(Clone, Default)]
-pub(crate) enum Who {
-    #[default]
-    Guest,
-    GuestWithPassword(String),
-    Account(String, String),
-    NewAccount {
-        alias: String,
-        password: String,
-        code: Option<String>,
-    },
-    LostPassword {
-        alias: String,
-        password: String,
-        code: String,
-    },
-}
-
-impl Who {
-    fn is_guest(&self) -> bool {
-        matches!(self, Self::Guest | Self::GuestWithPassword(_))
-    }
-
-    /// The same once it is in: an account is made, and a code is used, only once.
-    fn again(self) -> Self {
-        match self {
-            Self::NewAccount { alias, password, .. } | Self::LostPassword { alias, password, .. } => {
-                Self::Account(alias, password)
-            }
-            who => who,
-        }
-    }
-}
-
-/// Who the arguments say, with passwords from a prompt or from stdin.
-pub(crate) fn who(args: &Args) -> std::io::Result<Who> {
-    let Some(alias) = args.account.clone() else {
-        return if args.server_password {
-            secret::read("the server's password").map(Who::GuestWithPassword)
-        } else {
-            Ok(Who::Guest)
-        };
-    };
-    let new = if args.reset { "new " } else { "" };
-    let password = secret::read(&format!("{new}password of {alias}"))?;
-    if args.reset {
-        return Ok(Who::LostPassword { alias, password, code: secret::read("code")? });
-    }
-    if !args.register {
-        return Ok(Who::Account(alias, password));
-    }
-    let code = if args.code { Some(secret::read("code")?) } else { None };
-    Ok(Who::NewAccount { alias, password, code })
-}
-
-fn builder(args: &Args, who: &Who) -> ClientBuilder {
-    let rules = if args.no_reconnect {
-        Reconnect::never()
-    } else {
-        Reconnect::default().max_elapsed(Some(Duration::from_secs(args.give_up)))
-    };
-    let mut builder = Client::builder().reconnect(rules).history_on_join(args.history);
-    if let Some(name) = &args.name {
-        builder = builder.alias(name);
-    }
-    builder = match who {
-        Who::Guest => builder,
-        Who::GuestWithPassword(password) => builder.server_password(password),
-        Who::Account(alias, password) => builder.account(alias, password),
-        Who::NewAccount { alias, password, code } => builder.register(alias, password, code.as_deref()),
-        Who::LostPassword { alias, password, code } => builder.reset_password(alias, password, code),
-    };
-    match &args.room {
-        Some(room) => builder.room(room),
-        None => builder,
-    }
-}
-
 /// Connect and talk. The text is for stderr.
-pub(crate) async fn run(
-    args: &Args,
-    who: Who,
-    mut actions: mpsc::Receiver<Action>,
-    output: &mut Output,
-) -> (Exit, Option<String>) {
+pub(crate) async fn run(args: &Args, who: Who, mut input: Input, output: &mut Output) -> (Exit, Option<String>) {
     output.own(&Own::State("connecting"));
     output.flush();
-    let (client, events) = match connect(args, builder(args, &who), &mut actions, output).await {
+    let (client, events) = match who::connect(args, who::builder(args, &who), &mut input, output).await {
         Ok(connected) => connected,
-        Err(e) => return could_not_connect(args, &who, output, &e),
+        Err(e) => return who::could_not_connect(args, &who, output, &e),
     };
     match client.restored() {
         0 => {}
@@ -137,46 +51,7 @@ pub(crate) async fn run(
     let (args, who, current) = (args.clone(), who.again(), client.room());
     let mut session = Session { args, who, current, client, rooms, ids, unsaid: false, ended: None };
     session.rooms.extend(session.current.clone());
-    session.talk(events, &mut actions, output).await
-}
-
-/// Connect, with the outbox on disk if there is a place for it.
-async fn connect(
-    args: &Args,
-    builder: ClientBuilder,
-    actions: &mut mpsc::Receiver<Action>,
-    output: &mut Output,
-) -> Result<(Client, Events), ConnectError> {
-    if let Some(file) = &args.outbox {
-        return trust::connect(args, builder.outbox_file(file), actions, output).await;
-    }
-    let named = args.name.as_deref().filter(|_| !args.no_outbox);
-    let Some(file) = named.and_then(|name| outbox::file(&args.host, args.port, name)) else {
-        return trust::connect(args, builder, actions, output).await;
-    };
-    match trust::connect(args, builder.clone().outbox_file(file), actions, output).await {
-        // Nobody asked for this file: talking is possible without it.
-        Err(e @ ConnectError::Outbox { .. }) => {
-            eprintln!("chatnet: {e}; unsent messages are kept in memory only");
-            trust::connect(args, builder, actions, output).await
-        }
-        connected => connected,
-    }
-}
-
-fn could_not_connect(args: &Args, who: &Who, output: &mut Output, e: &ConnectError) -> (Exit, Option<String>) {
-    let (code, exit) = match e {
-        ConnectError::Refused { code, .. } => (code.name(), Exit::Refused),
-        ConnectError::Alias(_) => ("alias_invalid", Exit::Refused),
-        ConnectError::Room(_) => ("room_name_invalid", Exit::Refused),
-        ConnectError::Outbox { .. } => ("outbox_failed", Exit::Connect),
-        e => (trust::code(e).unwrap_or("connect_failed"), Exit::Connect),
-    };
-    let message = explain(args, e, who);
-    output.own(&Own::Fatal { code, message: &message });
-    output.own(&Own::State("closed"));
-    output.flush();
-    (exit, Some(message))
+    session.talk(events, &mut input, output).await
 }
 
 struct Session {
@@ -193,7 +68,7 @@ struct Session {
     ids: HashMap<String, VecDeque<(String, Option<Value>)>>,
     /// Something that was to be said was not.
     unsaid: bool,
-    /// The end came while a text waited to be sent.
+    /// The end came while something was waited for.
     ended: Option<(Exit, Option<String>)>,
 }
 
@@ -204,12 +79,7 @@ enum Next {
 }
 
 impl Session {
-    async fn talk(
-        &mut self,
-        mut events: Events,
-        actions: &mut mpsc::Receiver<Action>,
-        output: &mut Output,
-    ) -> (Exit, Option<String>) {
+    async fn talk(&mut self, mut events: Events, input: &mut Input, output: &mut Output) -> (Exit, Option<String>) {
         let mut quitting = false;
         loop {
             let client = self.client.clone();
@@ -221,10 +91,10 @@ impl Session {
                 event = events.next() => match event {
                     Some(Event::Closed { reason }) => return self.closed(&reason, output),
                     Some(event) => { self.event(&event, output); Next::On }
-                    None => return self.ended.take().unwrap_or((Exit::Lost, None)),
+                    None => return (Exit::Lost, None),
                 },
-                action = next_action(actions, quitting).fuse() => match action {
-                    Some(action) => self.act(action, &mut events, actions, output).await,
+                typed = next(input, quitting).fuse() => match typed {
+                    Some(typed) => self.act(typed, &mut events, input, output).await,
                     None => Next::Quit,
                 },
                 _ = flushed => {
@@ -241,6 +111,9 @@ impl Session {
                     return (self.exit(output), None);
                 }
             };
+            if let Some(ended) = self.ended.take() {
+                return ended;
+            }
             quitting |= matches!(next, Next::Quit);
             // One write for all that is there.
             if events.size_hint().0 == 0 {
@@ -266,7 +139,10 @@ impl Session {
             let ids = self.ids.get_mut(room)?;
             ids.front().is_some_and(|(sent, _)| sent == text).then(|| ids.pop_front()?.1)?
         });
-        output.event(event, id);
+        match self.in_full(event) {
+            Some(event) => output.event(&event, id),
+            None => output.event(event, id),
+        }
         if let Event::Connected { .. } | Event::Resumed { .. } = event {
             output.own(&Own::State("connected"));
         }
@@ -280,6 +156,15 @@ impl Session {
                 output.own(&Own::Info(&format!("* {}", self.nowhere())));
             }
         }
+    }
+
+    /// A refusal with what is known of it here: until when one is muted.
+    fn in_full(&self, event: &Event) -> Option<Event> {
+        let Event::Refused { room, code: code @ Code::MUTED, reason, text } = event else { return None };
+        let muted = self.rooms.iter().find(|known| known.name() == room)?.muted_until()?;
+        let until = (muted.as_millis() < i64::MAX).then(|| second(muted))?;
+        let (room, code, text, reason) = (room.clone(), *code, text.clone(), format!("{reason} until {until}"));
+        Some(Event::Refused { room, code, reason, text })
     }
 
     /// How a program ends that has nothing left to do. A person has seen what was not said; a script may look here.
@@ -320,91 +205,6 @@ impl Session {
         (exit, Some(message))
     }
 
-    async fn act(
-        &mut self,
-        action: Action,
-        events: &mut Events,
-        actions: &mut mpsc::Receiver<Action>,
-        output: &mut Output,
-    ) -> Next {
-        match action {
-            Action::People(ask) => self.people(ask, events, actions, output).await,
-            Action::Direct { whom, text } => match self.direct(&whom, events, output).await {
-                None => {}
-                Some(Ok(room)) => {
-                    let name = room.name().to_string();
-                    self.know(room);
-                    self.send(text, Some(name), None, events, output).await;
-                }
-                Some(Err(e)) => {
-                    self.unsaid = true;
-                    let hint = if matches!(e, RequestError::Refused { code: Code::NO_SUCH_PERSON, .. }) {
-                        format!("; {}", people::QUOTES)
-                    } else {
-                        String::new()
-                    };
-                    output.own(&Own::Error { code: "msg_failed", message: &format!("{e}{hint}") });
-                }
-            },
-            Action::Register(alias) => {
-                let alias = alias.unwrap_or_else(|| self.client.alias().to_string());
-                self.register(alias, events, actions, output).await;
-            }
-            Action::Login(alias) => {
-                if let Some(password) = ask_secret("its password", actions, output).await {
-                    self.become_(Who::Account(alias, password), events, actions, output).await;
-                }
-            }
-            Action::Password => self.password(actions, output).await,
-            Action::Nothing => {}
-            Action::Quit => return Next::Quit,
-            Action::Help => output.own(&Own::Info(&format!("{HELP}\n{}", people::HELP))),
-            Action::Wrong(message) => output.own(&Own::Error { code: "usage", message: &message }),
-            Action::Send { text, room, id } => self.send(text, room, id, events, output).await,
-            Action::Join(name) => match self.join(&name, None, events, output).await {
-                None => {}
-                Some(Ok(room)) => self.talk_in(room, output),
-                Some(Err(RequestError::Refused { code: Code::ROOM_PASSWORD, .. })) => {
-                    if let Some(password) = ask_secret("the room's password", actions, output).await {
-                        match self.join(&name, Some(password), events, output).await {
-                            Some(Ok(room)) => self.talk_in(room, output),
-                            Some(Err(e)) => {
-                                let message = format!("{name}: {e}");
-                                output.own(&Own::Error { code: "join_failed", message: &message });
-                            }
-                            None => {}
-                        }
-                    }
-                }
-                Some(Err(e)) => output.own(&Own::Error { code: "join_failed", message: &format!("{name}: {e}") }),
-            },
-            Action::Switch(name) => match self.find(Some(&name)) {
-                Ok(room) => {
-                    // Told also if it is the one already.
-                    self.current = None;
-                    self.talk_in(room, output);
-                }
-                Err(message) => output.own(&Own::Error { code: "not_a_member", message: &message }),
-            },
-            Action::Leave(name) => match self.find(name.as_deref()) {
-                Ok(room) => {
-                    if let Some(Err(e)) = self.meanwhile(async move { room.leave().await }, events, output).await {
-                        output.own(&Own::Error { code: "leave_failed", message: &e.to_string() });
-                    }
-                }
-                Err(message) => output.own(&Own::Error { code: "not_a_member", message: &message }),
-            },
-            Action::Rooms => {
-                let names: Vec<_> = self.rooms.iter().map(|room| room.name().to_string()).collect();
-                output.own(&Own::Info(&format!("* you are in: {}", names.join(", "))));
-            }
-            Action::Who => self.who(events, output).await,
-            Action::History(n) => self.history(n, events, output).await,
-            Action::Search(query) => self.search(&query, events, output).await,
-        }
-        Next::On
-    }
-
     /// Wait for an answer, and show what happens meanwhile. None if it all ended.
     async fn meanwhile<T>(
         &mut self,
@@ -427,28 +227,14 @@ impl Session {
                             output.flush();
                         }
                     }
-                    None => return None,
+                    None => {
+                        self.ended = Some((Exit::Lost, None));
+                        return None;
+                    }
                 },
                 answer = asked => return Some(answer),
             }
         }
-    }
-
-    async fn join(
-        &mut self,
-        name: &str,
-        password: Option<String>,
-        events: &mut Events,
-        output: &mut Output,
-    ) -> Option<Result<Room, RequestError>> {
-        let client = self.client.clone();
-        let joined = async move {
-            match password {
-                Some(password) => client.join_with(name, &password).await,
-                None => client.join(name).await,
-            }
-        };
-        self.meanwhile(joined, events, output).await
     }
 
     /// Plain lines go there from here on.
@@ -463,53 +249,6 @@ impl Session {
     fn know(&mut self, room: Room) {
         if !self.rooms.iter().any(|known| known.id() == room.id()) {
             self.rooms.push(room);
-        }
-    }
-
-    async fn direct(
-        &mut self,
-        whom: &str,
-        events: &mut Events,
-        output: &mut Output,
-    ) -> Option<Result<Room, RequestError>> {
-        let client = self.client.clone();
-        self.meanwhile(async move { client.direct(whom).await }, events, output).await
-    }
-
-    async fn people(
-        &mut self,
-        ask: Ask,
-        events: &mut Events,
-        actions: &mut mpsc::Receiver<Action>,
-        output: &mut Output,
-    ) {
-        let (client, room) = (self.client.clone(), self.current.clone());
-        let done = match ask {
-            Ask::Create(name, kind) => {
-                let password = match kind {
-                    RoomKind::Password => match ask_secret("a password for it", actions, output).await {
-                        None => return,
-                        password => password,
-                    },
-                    _ => None,
-                };
-                let made = async move { client.create_room(&name, RoomSettings::new(kind), password.as_deref()).await };
-                match self.meanwhile(made, events, output).await {
-                    // Whoever makes a room means to talk in it.
-                    Some(Ok(room)) => {
-                        self.talk_in(room, output);
-                        Some(Ok(String::new()))
-                    }
-                    made => made.map(|made| made.map(|_| String::new()).map_err(|e| e.to_string())),
-                }
-            }
-            ask => self.meanwhile(async move { people::run(&client, room.as_ref(), ask).await }, events, output).await,
-        };
-        let Some(done) = done else { return };
-        match done {
-            Ok(text) if text.is_empty() => {}
-            Ok(text) => output.own(&Own::Info(&text)),
-            Err(message) => output.own(&Own::Error { code: "failed", message: &message }),
         }
     }
 
@@ -555,7 +294,10 @@ impl Session {
                             return;
                         }
                         Some(event) => self.event(&event, output),
-                        None => return,
+                        None => {
+                            self.ended = Some((Exit::Lost, None));
+                            return;
+                        }
                     }
                 }
                 Err(e) => {
@@ -574,20 +316,6 @@ impl Session {
     }
 }
 
-/// Ask for a secret: the next line is it.
-async fn ask_secret(what: &str, actions: &mut mpsc::Receiver<Action>, output: &mut Output) -> Option<String> {
-    output.own(&Own::Info(&format!("* type {what}; it isn't shown, and goes to nobody but the server")));
-    output.flush();
-    let _quiet = output.is_terminal().then(secret::Quiet::new);
-    match actions.next().await {
-        Some(Action::Send { text, .. }) => Some(text),
-        _ => {
-            output.own(&Own::Info("* nothing was done"));
-            None
-        }
-    }
-}
-
-async fn next_action(actions: &mut mpsc::Receiver<Action>, quitting: bool) -> Option<Action> {
-    if quitting { std::future::pending().await } else { actions.next().await }
+async fn next(input: &mut Input, quitting: bool) -> Option<Typed> {
+    if quitting { std::future::pending().await } else { input.typed().await }
 }

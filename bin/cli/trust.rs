@@ -5,18 +5,16 @@ use std::net::IpAddr;
 use chatnet::transport::tls::CertificateProblem;
 use chatnet::trust::{KnownServers, ServerAddr, Trust};
 use chatnet::{Client, ClientBuilder, ConnectError, Events};
-use futures::StreamExt;
-use futures::channel::mpsc;
 
 use crate::args::Args;
-use crate::input::Action;
 use crate::output::{Output, Own};
+use crate::stdin::Input;
 
 /// Connect to the server that is meant, and to no other.
 pub(crate) async fn connect(
     args: &Args,
     builder: ClientBuilder,
-    actions: &mut mpsc::Receiver<Action>,
+    input: &mut Input,
     output: &mut Output,
 ) -> Result<(Client, Events), ConnectError> {
     let wrong = |source| ConnectError::Trust { source };
@@ -48,7 +46,7 @@ pub(crate) async fn connect(
         Err(ConnectError::UnknownServer { server, fingerprint, problem }) => {
             let accepted = args.accept_new
                 || is_this_machine(server.host())
-                || output.is_terminal() && ask(&server, &fingerprint.to_string(), actions, output).await;
+                || output.is_terminal() && ask(&server, &fingerprint.to_string(), input, output).await;
             let (name, shown) = (server.to_string(), fingerprint.to_string());
             output.own(&Own::FirstContact { server: &name, fingerprint: &shown, accepted });
             output.flush();
@@ -64,21 +62,13 @@ pub(crate) async fn connect(
 }
 
 /// Ask the person; the answer is the next line.
-async fn ask(
-    server: &ServerAddr,
-    fingerprint: &str,
-    actions: &mut mpsc::Receiver<Action>,
-    output: &mut Output,
-) -> bool {
+async fn ask(server: &ServerAddr, fingerprint: &str, input: &mut Input, output: &mut Output) -> bool {
     output.own(&Own::Info(&format!(
         "* {server} is not known yet. Its fingerprint is\n  {fingerprint}\n  The server prints it when it starts: if it is \
          the same there, type yes"
     )));
     output.flush();
-    match actions.next().await {
-        Some(Action::Send { text, .. }) => ["yes", "y"].contains(&text.trim().to_lowercase().as_str()),
-        _ => false,
-    }
+    matches!(input.answer().await, Some(Ok(text)) if ["yes", "y"].contains(&text.trim().to_lowercase().as_str()))
 }
 
 /// Nobody can stand between this machine and itself.

@@ -1,19 +1,8 @@
-//! What the person, or the script, types: lines, and what they mean.
+//! What a line means that a person, or a script, types.
 
-use std::io::{self, BufRead, Read};
-
-use futures::SinkExt;
-use futures::channel::mpsc;
 use serde_json::Value;
 
 use crate::people::{self, Ask};
-
-/// A line longer than this is not a message; what follows in it is thrown away, so that a stream without line ends
-/// doesn't fill the memory. In bytes; above the largest text of a server by default.
-const MAX_LINE: usize = 1 << 20;
-
-/// Lines that are read ahead: as many as a fast pipe needs.
-const AHEAD: usize = 256;
 
 /// What a line asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +14,8 @@ pub(crate) enum Action {
         id: Option<Value>,
     },
     Join(String),
+    /// Join a room with its password, which is asked for.
+    JoinWithPassword(String),
     Leave(Option<String>),
     /// Talk in another room from here on.
     Switch(String),
@@ -38,10 +29,19 @@ pub(crate) enum Action {
         whom: String,
         text: String,
     },
-    /// Make an account, or be one; its alias.
-    Register(Option<String>),
+    /// Say that something is being written.
+    Typing,
+    /// Show who writes something, or don't.
+    ShowTyping(bool),
+    /// Make an account, with a code or without, and be it.
+    Register {
+        alias: Option<String>,
+        code: bool,
+    },
+    /// Be an account; its alias.
     Login(String),
     Password,
+    DeleteAccount,
     Rooms,
     Help,
     Quit,
@@ -52,13 +52,15 @@ pub(crate) enum Action {
 }
 
 pub(crate) const HELP: &str = "\
-/join ROOM     join a room and talk there
+/join ROOM [password]
+               join a room and talk there; with the word \"password\", that is asked for, or is the next line
 /room ROOM     talk in another room that you are in
 /rooms         the rooms that you are in; /list shows all that there are
 /leave [ROOM]  leave a room
 /who           who is in this room
 /history [N]   the last N messages of this room (20)
 /search WORDS  messages of this room with all of these words
+/typing        tell this room that you are writing; /typing show|hide for others' signs of it
 /quit          wait until everything is acknowledged, and leave
 //text         say a text that begins with a slash";
 
@@ -98,6 +100,9 @@ fn say(text: &str) -> Action {
 fn object(line: &str) -> Action {
     // Text that merely looks like an object is a text.
     let Ok(Value::Object(mut object)) = serde_json::from_str(line) else { return say(line) };
+    if object.contains_key("secret") && !object.contains_key("send") {
+        return Action::Wrong("nobody asked for a secret: the line was taken for nothing, and sent to nobody".into());
+    }
     let Some(send) = object.remove("send") else {
         return Action::Wrong(r#"the object has no "send"; expected {"send":TEXT,"room":ROOM,"id":ANY}"#.into());
     };
@@ -115,7 +120,12 @@ fn command(line: &str) -> Action {
     let rest = rest.trim();
     let room = (!rest.is_empty()).then(|| rest.to_owned());
     match (name, room) {
-        ("join", Some(room)) => Action::Join(room),
+        ("join", Some(room)) => match room.split_once(char::is_whitespace) {
+            None => Action::Join(room),
+            Some((room, word)) if word.trim() == "password" => Action::JoinWithPassword(room.to_owned()),
+            // What stands here may be a password: it is not repeated.
+            Some(_) => Action::Wrong("/join takes a room, and perhaps the word password: /join ROOM password".into()),
+        },
         ("room", Some(room)) => Action::Switch(room),
         ("join" | "room", None) => Action::Wrong(format!("/{name} needs a room: /{name} ROOM")),
         ("leave", room) => Action::Leave(room),
@@ -130,16 +140,26 @@ fn command(line: &str) -> Action {
         ("rooms", None) => Action::Rooms,
         ("help", None) => Action::Help,
         ("quit", None) => Action::Quit,
-        ("register", alias) => Action::Register(alias),
+        ("typing", None) => Action::Typing,
+        ("typing", Some(how)) => match how.as_str() {
+            "show" => Action::ShowTyping(true),
+            "hide" => Action::ShowTyping(false),
+            _ => Action::Wrong("/typing is alone, or /typing show, or /typing hide".into()),
+        },
+        ("register", given) => register(given.as_deref().unwrap_or_default()),
         ("login", Some(alias)) => Action::Login(alias),
         ("login", None) => Action::Wrong("/login needs an account: /login ALIAS".into()),
         ("password", None) => Action::Password,
+        ("delete-account", None) => Action::DeleteAccount,
         ("msg", given) => match people::split_name(given.as_deref().unwrap_or_default()) {
             Ok((whom, text)) if !text.is_empty() => Action::Direct { whom: whom.into(), text: text.into() },
             Ok(_) => Action::Wrong("/msg needs a name and a text: /msg WHO TEXT, /msg \"Ada L\" TEXT".into()),
             Err(why) => Action::Wrong(why),
         },
-        ("who" | "rooms" | "help" | "quit", Some(_)) => Action::Wrong(format!("/{name} takes nothing behind it")),
+        // What stands there may be a password.
+        ("who" | "rooms" | "help" | "quit" | "password" | "delete-account", Some(_)) => {
+            Action::Wrong(format!("/{name} takes nothing behind it"))
+        }
         (name, _) if people::parse(name, rest).is_some() => match people::parse(name, rest) {
             Some(Ok(ask)) => Action::People(ask),
             Some(Err(why)) => Action::Wrong(why),
@@ -149,52 +169,22 @@ fn command(line: &str) -> Action {
     }
 }
 
-/// Read stdin on a thread of its own: reading it blocks, whatever it is.
-pub(crate) fn lines(rules: Rules) -> mpsc::Receiver<Action> {
-    let (mut sender, receiver) = mpsc::channel(AHEAD);
-    std::thread::spawn(move || {
-        let mut input = io::stdin().lock();
-        while let Some(action) = next(&mut input, rules) {
-            let quit = action == Action::Quit;
-            if futures::executor::block_on(sender.send(action)).is_err() || quit {
-                return;
+/// `[ALIAS] [code]`; an alias with blanks may be in quotes, and one that ends with the word has to be.
+fn register(given: &str) -> Action {
+    if given.starts_with('"') {
+        return match people::split_name(given) {
+            Ok((alias, rest)) if rest.is_empty() || rest == "code" => {
+                Action::Register { alias: Some(alias.to_owned()), code: rest == "code" }
             }
-        }
-    });
-    receiver
-}
-
-/// The next line's action; none at the end of the input.
-fn next(input: &mut impl BufRead, rules: Rules) -> Option<Action> {
-    let mut line = Vec::new();
-    match input.by_ref().take(MAX_LINE as u64).read_until(b'\n', &mut line) {
-        Ok(0) | Err(_) => return None,
-        Ok(_) => {}
+            Ok(_) => {
+                Action::Wrong("/register takes an alias, and perhaps the word code: /register \"Ada L\" code".into())
+            }
+            Err(why) => Action::Wrong(why),
+        };
     }
-    if line.last() == Some(&b'\n') {
-        line.pop();
-    } else if line.len() == MAX_LINE {
-        if skip_line(input).is_err() {
-            return None;
-        }
-        return Some(Action::Wrong(format!("a line of more than {MAX_LINE} bytes was not sent")));
-    }
-    Some(parse(&line, rules))
-}
-
-fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
-    loop {
-        let buffer = input.fill_buf()?;
-        if buffer.is_empty() {
-            return Ok(());
-        }
-        let end = buffer.iter().position(|&b| b == b'\n');
-        let used = end.map_or(buffer.len(), |i| i + 1);
-        input.consume(used);
-        if end.is_some() {
-            return Ok(());
-        }
-    }
+    let with_code = given.strip_suffix("code").filter(|rest| rest.is_empty() || rest.ends_with(char::is_whitespace));
+    let alias = with_code.unwrap_or(given).trim();
+    Action::Register { alias: (!alias.is_empty()).then(|| alias.to_owned()), code: with_code.is_some() }
 }
 
 #[cfg(test)]
@@ -218,6 +208,18 @@ mod tests {
         assert_eq!(said(parse(b" /quit", PLAIN)), " /quit");
         assert_eq!(parse(b"/quit", PLAIN), Action::Quit);
         assert_eq!(parse(b"/join  den ", PLAIN), Action::Join("den".into()));
+        assert_eq!(parse(b"/join den password", PLAIN), Action::JoinWithPassword("den".into()));
+        assert!(matches!(parse(b"/join den secret", PLAIN), Action::Wrong(why) if !why.contains("secret")));
+        let register = |alias: Option<&str>, code| Action::Register { alias: alias.map(str::to_owned), code };
+        assert_eq!(parse(b"/register", PLAIN), register(None, false));
+        assert_eq!(parse(b"/register code", PLAIN), register(None, true));
+        assert_eq!(parse(b"/register Ada L", PLAIN), register(Some("Ada L"), false));
+        assert_eq!(parse(b"/register Ada L code", PLAIN), register(Some("Ada L"), true));
+        assert_eq!(parse(b"/register barcode", PLAIN), register(Some("barcode"), false));
+        assert_eq!(parse(b"/register \"A code\"", PLAIN), register(Some("A code"), false));
+        assert_eq!(parse(b"/register \"A code\" code", PLAIN), register(Some("A code"), true));
+        assert!(matches!(parse(b"/password x", PLAIN), Action::Wrong(_)));
+        assert_eq!(parse(b"/typing show", PLAIN), Action::ShowTyping(true));
         assert_eq!(parse(b"/history", PLAIN), Action::History(20));
         assert_eq!(parse(b"/history 7", PLAIN), Action::History(7));
         assert!(matches!(parse(b"/history 0", PLAIN), Action::Wrong(_)));
@@ -248,14 +250,5 @@ mod tests {
         assert!(matches!(parse(br#"{"say":"x"}"#, JSON), Action::Wrong(_)));
         assert!(matches!(parse(br#"{"send":1}"#, JSON), Action::Wrong(_)));
         assert_eq!(said(parse(b"{ not json", JSON)), "{ not json");
-    }
-
-    #[test]
-    fn a_line_without_an_end_is_told_and_the_next_one_is_read() {
-        let mut input = io::Cursor::new([vec![b'x'; MAX_LINE + 10], b"\nnext\nlast".to_vec()].concat());
-        assert!(matches!(next(&mut input, PLAIN), Some(Action::Wrong(_))));
-        assert_eq!(said(next(&mut input, PLAIN).unwrap()), "next");
-        assert_eq!(said(next(&mut input, PLAIN).unwrap()), "last");
-        assert_eq!(next(&mut input, PLAIN), None);
     }
 }

@@ -8,6 +8,12 @@ use chatnet::{Client, Code, RequestError, Room, Seq};
 use crate::duration::{TIMES, duration, looks_like_time};
 use crate::export::rfc3339;
 
+mod about;
+pub(crate) mod settings;
+
+pub(crate) use about::second;
+use settings::Setting;
+
 /// What a line asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Ask {
@@ -32,7 +38,10 @@ pub(crate) enum Ask {
     Export(String),
     Sessions,
     EndSession(String),
-    Audit,
+    /// The books from this entry back; none: from the newest.
+    Audit(Option<u64>),
+    /// Show how the room is, or change it.
+    Settings(Option<Setting>),
 }
 
 pub(crate) const HELP: &str = "\
@@ -40,6 +49,10 @@ pub(crate) const HELP: &str = "\
 /create ROOM [public|invite|password|hidden]
                   make a room, and own it
 /topic [TEXT]     say what this room is about; without a text, show it; /topic - takes it away
+/settings [WHAT HOW]
+                  how this room is; to change it: limit NUMBER|none, announce on|off (only moderators talk),
+                  archived on|off (nobody talks), history all|member (what members read), kind
+                  public|invite|hidden|password, password (asked for, or the next line)
 /invite WHO       let somebody into this room
 /kick WHO [WHY]   put somebody out of this room
 /ban WHO [FOR] [WHY]
@@ -55,16 +68,20 @@ pub(crate) const HELP: &str = "\
 /give WHO         give this room away
 /delete NUMBER    remove a message, by its number in /history and /search
 /msg WHO TEXT     say something to somebody alone: /msg \"Ada L\" hello
-/block WHO        take nothing from somebody any more; /unblock WHO takes it back
+/block WHO        take no directs, invitations and signs of typing from somebody any more, nor give them any; what they say
+                  in rooms still comes. /unblock WHO takes it back
 /blocks           whom you have blocked
 /whois WHO        what is known of somebody
 /away [TEXT]      be away; without a text, be back
 /nick ALIAS       be called otherwise
-/register [ALIAS] make an account; /login ALIAS be it
+/register [ALIAS] [code]
+                  make an account; a code is asked for where that is needed, or, with the word, is the next line but one
+/login ALIAS      be an account
 /password         another password for your account
+/delete-account   delete your account, for ever; asks for its password, and for its alias to confirm
 /export FILE      write what the server keeps of you to a new file, as JSON, one object a line
 /sessions         your sessions; /revoke SESSION ends one
-/audit            what was done to keep order; for admins";
+/audit [NUMBER]   what was done to keep order, newest last; with a number, what was before that one; for admins";
 
 /// Understand a command; none if it is none of these, an error if it lacks something.
 pub(crate) fn parse(name: &str, rest: &str) -> Option<Result<Ask, String>> {
@@ -76,7 +93,11 @@ pub(crate) fn parse(name: &str, rest: &str) -> Option<Result<Ask, String>> {
     };
     let is_quoted = rest.starts_with('"');
     let one = |ask: fn(String) -> Ask| match rest {
-        "" => Err(format!("/{name} needs a name: /{name} WHO")),
+        "" => Err(match name {
+            "nick" => "/nick needs a name: /nick ALIAS".to_owned(),
+            "revoke" => "/revoke needs a session, as /sessions shows it: /revoke SESSION".to_owned(),
+            _ => format!("/{name} needs a name: /{name} WHO"),
+        }),
         _ if is_quoted && why.is_empty() => Ok(ask(who.clone())),
         _ if is_quoted => Err(format!("/{name} takes a name and nothing behind it")),
         // Nothing follows: an alias may have spaces.
@@ -104,7 +125,12 @@ pub(crate) fn parse(name: &str, rest: &str) -> Option<Result<Ask, String>> {
         "list" => none(Ask::List),
         "bans" => none(Ask::Bans),
         "sessions" => none(Ask::Sessions),
-        "audit" => none(Ask::Audit),
+        "audit" if rest.is_empty() => Ok(Ask::Audit(None)),
+        "audit" => match rest.trim_start_matches('#').parse() {
+            Ok(before) => Ok(Ask::Audit(Some(before))),
+            Err(_) => Err("/audit takes an entry's number: /audit 120 shows what was before it".to_owned()),
+        },
+        "settings" => settings::parse(rest).map(Ask::Settings),
         "blocks" => none(Ask::Blocks),
         "nick" => one(Ask::Nick),
         "export" if rest.is_empty() => Err("/export needs a file: /export FILE".to_owned()),
@@ -128,11 +154,11 @@ pub(crate) fn parse(name: &str, rest: &str) -> Option<Result<Ask, String>> {
         "delete" => rest.parse().map(Ask::Delete).map_err(|_| "/delete needs a message's number".to_owned()),
         "create" => match (who.as_str(), why.as_str()) {
             ("", _) => Err("/create needs a room: /create ROOM [public|invite|password|hidden]".to_owned()),
-            (_, "" | "public") => Ok(Ask::Create(who, RoomKind::Public)),
-            (_, "invite") => Ok(Ask::Create(who, RoomKind::InviteOnly)),
-            (_, "password") => Ok(Ask::Create(who, RoomKind::Password)),
-            (_, "hidden") => Ok(Ask::Create(who, RoomKind::Hidden)),
-            _ => Err("a room is public, invite, password or hidden".to_owned()),
+            (_, "") => Ok(Ask::Create(who, RoomKind::Public)),
+            (_, kind) => match settings::kind(kind) {
+                Some(kind) => Ok(Ask::Create(who, kind)),
+                None => Err("a room is public, invite, password or hidden".to_owned()),
+            },
         },
         _ => return None,
     })
@@ -150,9 +176,6 @@ pub(crate) fn split_name(given: &str) -> Result<(&str, &str), String> {
         None => Err("the second quote is missing: \"Ada L\"".to_owned()),
     }
 }
-
-/// What to add where nobody has the name that was given.
-pub(crate) const QUOTES: &str = "a name with blanks goes in quotes: \"Ada L\"";
 
 /// Whether it is one of these commands, so that what is wrong behind it is its error.
 fn is_command(name: &str) -> bool {
@@ -173,34 +196,57 @@ fn until(time: Option<Duration>, back: &str, who: &str) -> String {
     }
 }
 
+/// What came of asking about somebody, with a hint where nobody is called so.
+async fn at<T>(room: Option<&Room>, who: &str, done: Result<T, RequestError>) -> Result<T, String> {
+    match done {
+        Err(e) => Err(format!("{e}{}", hint(room, who, &e).await)),
+        Ok(done) => Ok(done),
+    }
+}
+
+/// What to add to an error: that a name with blanks goes in quotes, where that was what was meant.
+pub(crate) async fn hint(room: Option<&Room>, who: &str, e: &RequestError) -> String {
+    if !matches!(e, RequestError::Refused { code: Code::NO_SUCH_PERSON, .. }) {
+        return String::new();
+    }
+    let how = "a name with blanks goes in quotes";
+    // Among those who are here, as far as one page tells.
+    let begun = format!("{} ", who.to_lowercase());
+    let here = match room {
+        Some(room) => room.members(None, 100).await.map(|(page, _)| page).unwrap_or_default(),
+        None => Vec::new(),
+    };
+    match here.iter().find(|member| member.who.alias.to_lowercase().starts_with(&begun)) {
+        Some(meant) => format!("; {how}: \"{}\" is here", meant.who.alias),
+        None if who.contains(['"', ' ']) => format!("; {how}: \"Ada L\""),
+        None => String::new(),
+    }
+}
+
 /// Do it; what to show.
 pub(crate) async fn run(client: &Client, room: Option<&Room>, ask: Ask) -> Result<String, String> {
     let failed = |e: RequestError| e.to_string();
     let here = || room.ok_or_else(|| "you are in no room; /join one".to_owned());
     let done = |text: &str| Ok(text.to_owned());
-    let failed_at = |e: RequestError| match e {
-        RequestError::Refused { code: Code::NO_SUCH_PERSON, .. } => format!("{e}; {QUOTES}"),
-        e => e.to_string(),
-    };
     match ask {
         Ask::ShowTopic => {
             let room = here()?;
             return topic(client, room.name().as_str()).await.map_err(failed);
         }
         Ask::Topic(text) => here()?.set_topic(&text).await.map_err(failed)?,
-        Ask::Invite(who) => here()?.invite(who.as_str()).await.map_err(failed)?,
-        Ask::Kick(who, why) => here()?.kick(who.as_str(), &why).await.map_err(failed_at)?,
+        Ask::Invite(who) => at(room, &who, here()?.invite(who.as_str()).await).await?,
+        Ask::Kick(who, why) => at(room, &who, here()?.kick(who.as_str(), &why).await).await?,
         Ask::Ban(who, time, why) => {
-            here()?.ban(who.as_str(), &why, time).await.map_err(failed_at)?;
+            at(room, &who, here()?.ban(who.as_str(), &why, time).await).await?;
             return Ok(lines([format!("* {who} is banned {}", until(time, "unban", &who))].into_iter()));
         }
         Ask::Unban(who) => here()?.unban(who.as_str()).await.map_err(failed)?,
         Ask::Mute(who, time, why) => {
-            here()?.mute(who.as_str(), &why, time).await.map_err(failed_at)?;
+            at(room, &who, here()?.mute(who.as_str(), &why, time).await).await?;
             return Ok(lines([format!("* {who} is muted {}", until(time, "unmute", &who))].into_iter()));
         }
-        Ask::Unmute(who) => here()?.unmute(who.as_str()).await.map_err(failed)?,
-        Ask::Rank(who, rank) => here()?.set_rank(who.as_str(), rank).await.map_err(failed)?,
+        Ask::Unmute(who) => at(room, &who, here()?.unmute(who.as_str()).await).await?,
+        Ask::Rank(who, rank) => at(room, &who, here()?.set_rank(who.as_str(), rank).await).await?,
         Ask::Delete(seq) => here()?.delete_message(Seq::new(seq)).await.map_err(failed)?,
         Ask::Create(name, kind) => {
             client.create_room(&name, RoomSettings::new(kind), None).await.map_err(failed)?;
@@ -214,13 +260,20 @@ pub(crate) async fn run(client: &Client, room: Option<&Room>, ask: Ask) -> Resul
             return if bans.is_empty() { done("* nobody is banned here") } else { Ok(lines(bans.iter().map(line))) };
         }
         Ask::List => return list(client).await.map_err(failed),
-        Ask::Whois(who) => return whois(client, &who).await.map_err(failed),
+        Ask::Settings(None) => return settings::show(here()?).map(lines),
+        Ask::Settings(Some(Setting::Kind(RoomKind::Password))) => {
+            return Err(
+                "a room's password is asked for by the terminal client: chatnet, then /settings password".into()
+            );
+        }
+        Ask::Settings(Some(setting)) => settings::change(here()?, setting, None).await?,
+        Ask::Whois(who) => return at(room, &who, about::whois(client, &who).await).await,
         Ask::Away(text) => {
             client.away(text.as_deref()).await.map_err(failed)?;
             return done(if text.is_some() { "* you are away" } else { "* you are back" });
         }
         Ask::Block(who, blocked) => {
-            client.block(who.as_str(), blocked).await.map_err(failed)?;
+            at(room, &who, client.block(who.as_str(), blocked).await).await?;
             return done(if blocked { "* blocked" } else { "* not blocked any more" });
         }
         Ask::Blocks => {
@@ -260,13 +313,7 @@ pub(crate) async fn run(client: &Client, room: Option<&Room>, ask: Ask) -> Resul
             client.end_session(session.session).await.map_err(failed)?;
             return done("* ended");
         }
-        Ask::Audit => {
-            let (entries, _) = client.audit(None, 15).await.map_err(failed)?;
-            let line = |e: &chatnet::protocol::message::AuditEntry| {
-                format!("* {} {} {} in {}: {}", e.by, e.act, e.whom, e.room, e.text)
-            };
-            return Ok(lines(entries.iter().rev().map(line)));
-        }
+        Ask::Audit(before) => return about::audit(client, before).await.map_err(failed),
     }
     // What was done is told as an event.
     Ok(String::new())
@@ -318,21 +365,6 @@ async fn topic(client: &Client, name: &str) -> Result<String, RequestError> {
     }
 }
 
-async fn whois(client: &Client, who: &str) -> Result<String, RequestError> {
-    let person = client.whois(who).await?;
-    let kind = match person.kind {
-        chatnet::PrincipalKind::Guest => "a guest",
-        _ if person.admin => "an admin",
-        _ => "an account",
-    };
-    let here = match (person.online, &person.away) {
-        (true, Some(away)) => format!("away: {away}"),
-        (true, None) => "here".to_owned(),
-        (false, _) => "not here".to_owned(),
-    };
-    Ok(lines([format!("* {} is {kind}, {here}", person.alias)].into_iter()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -369,6 +401,10 @@ mod tests {
         assert!(matches!(parse("kick", ""), Some(Err(why)) if why.contains("/kick WHO")));
         assert!(matches!(parse("delete", "x"), Some(Err(_))));
         assert!(matches!(parse("bans", "x"), Some(Err(_))));
+        assert!(matches!(parse("revoke", ""), Some(Err(why)) if why.contains("/revoke SESSION")));
+        assert!(matches!(parse("nick", ""), Some(Err(why)) if why.contains("/nick ALIAS")));
+        assert_eq!(parse("audit", "#12"), Some(Ok(Ask::Audit(Some(12)))));
+        assert!(matches!(parse("audit", "more"), Some(Err(_))));
         assert_eq!(parse("nope", ""), None);
     }
 }

@@ -94,6 +94,21 @@ impl Room {
         state.rooms.get(&self.id())?.known.about.as_ref().map(f)
     }
 
+    /// Up to which event it is known how the room is.
+    pub(super) fn known_at(&self) -> Option<Seq> {
+        self.link().lock().rooms.get(&self.id()).map(|room| room.known.at)
+    }
+
+    /// The room is like this now, if nothing else has changed since then.
+    pub(super) fn settled(&self, since: Option<Seq>, settings: RoomSettings) {
+        if let Some(room) = self.link().lock().rooms.get_mut(&self.id())
+            && since == Some(room.known.at)
+            && let Some(about) = &mut room.known.about
+        {
+            about.settings = settings;
+        }
+    }
+
     /// Who this client is here. None if it isn't in the room any more, or if the server is an early one and doesn't tell.
     pub fn rank(&self) -> Option<Rank> {
         self.about(|about| about.rank)

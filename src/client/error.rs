@@ -155,12 +155,13 @@ impl fmt::Display for ConnectError {
             Self::Timeout { after } => {
                 write!(f, "no chatnet server answered within {after:?}; check host and port, or allow more time")
             }
-            Self::Refused { code, text, suggestion, .. } => {
+            Self::Refused { code, text, suggestion, retry_after_ms } => {
                 write!(f, "the server refused: {text} ({})", code.name())?;
                 match suggestion {
-                    Some(free) if !text.contains(free.as_str()) => write!(f, "; {free} is free"),
-                    _ => Ok(()),
+                    Some(free) if !text.contains(free.as_str()) => write!(f, "; {free} is free")?,
+                    _ => {}
                 }
+                when(f, *retry_after_ms)
             }
             Self::TlsRequired { addr } => {
                 write!(f, "the server at {addr} speaks TLS only; connect with TLS")
@@ -186,6 +187,17 @@ impl fmt::Display for ConnectError {
             ),
             Self::Closed(reason) => reason.fmt(f),
         }
+    }
+}
+
+/// When trying again may help, if it may: rounded up, for a person.
+fn when(f: &mut fmt::Formatter<'_>, retry_after_ms: Option<u32>) -> fmt::Result {
+    let Some(ms) = retry_after_ms else { return Ok(()) };
+    match ms.div_ceil(1000).max(1) {
+        1 => f.write_str("; it may work in 1 second"),
+        seconds @ ..120 => write!(f, "; it may work in {seconds} seconds"),
+        seconds @ ..7200 => write!(f, "; it may work in {} minutes", seconds.div_ceil(60)),
+        seconds => write!(f, "; it may work in {} hours", seconds.div_ceil(3600)),
     }
 }
 
@@ -232,7 +244,10 @@ impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Room(e) => e.fmt(f),
-            Self::Refused { code, text, .. } => write!(f, "the server refused: {text} ({})", code.name()),
+            Self::Refused { code, text, retry_after_ms } => {
+                write!(f, "the server refused: {text} ({})", code.name())?;
+                when(f, *retry_after_ms)
+            }
             Self::Unknown => f.write_str("the connection was lost before the answer; look whether it was done"),
             Self::Closed => f.write_str("the connection has ended; connect again"),
         }

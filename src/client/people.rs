@@ -237,8 +237,11 @@ impl Room {
     ///
     /// See above.
     pub async fn set_settings(&self, settings: RoomSettings, password: Option<&str>) -> Result<(), RequestError> {
-        let password = password.map(Secret::from);
-        self.moderate(Moderate { settings: Some(settings), password, ..self.act(EventKind::SETTINGS) }).await
+        let (password, given, before) = (password.map(Secret::from), settings.clone(), self.known_at());
+        self.moderate(Moderate { settings: Some(settings), password, ..self.act(EventKind::SETTINGS) }).await?;
+        // Whoever changes one thing after the other means the room as it is then, though the event may still be on the way.
+        self.settled(before, given);
+        Ok(())
     }
 
     /// Let somebody in, whatever the room's kind.

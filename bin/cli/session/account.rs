@@ -1,38 +1,91 @@
 //! Being somebody else: making an account, logging in, another password.
 
 use chatnet::{Alias, Client, Code, ConnectError, Events};
-use futures::channel::mpsc;
 
-use super::{Exit, Session, Who, ask_secret, builder};
+use super::asking::{plain, secret};
+use super::who::builder;
+use super::{Exit, Session, Who};
 use crate::args::Args;
-use crate::input::Action;
 use crate::output::{Output, Own};
+use crate::stdin::Input;
 use crate::trust;
 
 impl Session {
-    pub(super) async fn password(&mut self, actions: &mut mpsc::Receiver<Action>, output: &mut Output) {
-        let Some(old) = ask_secret("your password", actions, output).await else { return };
-        let Some(new) = ask_secret("the new password", actions, output).await else { return };
-        match self.client.change_password(&old, &new).await {
-            Ok(()) => output.own(&Own::Info("* changed; your other sessions have ended")),
-            Err(e) => output.own(&Own::Error { code: "failed", message: &e.to_string() }),
+    pub(super) async fn password(&mut self, events: &mut Events, input: &mut Input, output: &mut Output) {
+        let what = [secret("your password"), secret("the new password")];
+        let Some([old, new]) = self.ask(what, events, input, output).await else { return };
+        let client = self.client.clone();
+        match self.meanwhile(async move { client.change_password(&old, &new).await }, events, output).await {
+            None => {}
+            Some(Ok(())) => output.own(&Own::Info("* changed; your other sessions have ended")),
+            Some(Err(e)) => output.own(&Own::Error { code: "failed", message: &e.to_string() }),
         }
     }
 
-    /// Make an account, and be it; with a code, where the server wants one.
+    /// Delete the account, and end: there is nobody left to be.
+    pub(super) async fn delete_account(&mut self, events: &mut Events, input: &mut Input, output: &mut Output) {
+        let alias = self.client.alias();
+        let confirm = format!("the alias {alias}, to delete that account for ever; anything else keeps it");
+        let what = [secret("your password"), plain(&confirm)];
+        let Some([password, confirmed]) = self.ask(what, events, input, output).await else { return };
+        if confirmed.trim() != alias.as_str() {
+            let message = format!("nothing was deleted: that is not the alias {alias}");
+            return output.own(&Own::Error { code: "not_confirmed", message: &message });
+        }
+        // What was said before it is stored before it.
+        let client = self.client.clone();
+        let deleted = async move {
+            client.flush().await;
+            client.delete_account(&password).await
+        };
+        match self.meanwhile(deleted, events, output).await {
+            // Its sessions end with it, which may be told first.
+            None => {}
+            Some(Err(e)) => output.own(&Own::Error { code: "failed", message: &e.to_string() }),
+            Some(Ok(())) => {
+                output.own(&Own::Info(&format!("* the account {alias} is deleted")));
+                self.client.close().await;
+                output.own(&Own::State("closed"));
+                output.flush();
+                self.ended = Some((self.exit(output), None));
+            }
+        }
+    }
+
+    /// Make an account, and be it; with a code, where the server wants one. A pipe has to say before whether there is one:
+    /// what is read must not depend on what the server answers.
     pub(super) async fn register(
         &mut self,
         alias: String,
+        with_code: bool,
         events: &mut Events,
-        actions: &mut mpsc::Receiver<Action>,
+        input: &mut Input,
         output: &mut Output,
     ) {
-        let Some(password) = ask_secret("a password for it", actions, output).await else { return };
+        let (password, code) =
+            ("a password for it", "the code that new accounts need here (whoever runs the server gives you one)");
+        let given = if with_code {
+            let given = self.ask([secret(password), secret(code)], events, input, output).await;
+            given.map(|[password, code]| (password, Some(code)))
+        } else {
+            self.ask([secret(password)], events, input, output).await.map(|[password]| (password, None))
+        };
+        let Some((password, given)) = given else { return };
         let who = |code| Who::NewAccount { alias: alias.clone(), password: password.clone(), code };
-        if self.become_(who(None), events, actions, output).await {
-            let what = "the code that new accounts need here (whoever runs the server gives you one)";
-            let Some(code) = ask_secret(what, actions, output).await else { return };
-            self.become_(who(Some(code)), events, actions, output).await;
+        if !self.become_(who(given), events, input, output).await {
+            return;
+        }
+        if !output.is_terminal() {
+            let message = format!(
+                "new accounts need a code here; you are {} as before. /register {alias} code takes it from the line behind \
+                 the password's",
+                self.client.alias()
+            );
+            output.own(&Own::Error { code: "login_failed", message: &message });
+            return self.lead_nowhere(output);
+        }
+        if let Some([code]) = self.ask([secret(code)], events, input, output).await {
+            self.become_(who(Some(code)), events, input, output).await;
         }
     }
 
@@ -41,7 +94,7 @@ impl Session {
         &mut self,
         who: Who,
         events: &mut Events,
-        actions: &mut mpsc::Receiver<Action>,
+        input: &mut Input,
         output: &mut Output,
     ) -> bool {
         let alias = self.client.alias();
@@ -53,7 +106,7 @@ impl Session {
             self.client.close().await;
         }
         let args = self.args.clone();
-        match trust::connect(&args, builder(&args, &who), actions, output).await {
+        match trust::connect(&args, builder(&args, &who), input, output).await {
             Ok(connected) => {
                 if !frees {
                     self.client.close().await;
@@ -71,9 +124,15 @@ impl Session {
                 if frees {
                     let before = builder(&args, &self.who);
                     let before = if self.who.is_guest() { before.alias(alias.as_str()) } else { before };
-                    match trust::connect(&args, before, actions, output).await {
+                    match trust::connect(&args, before, input, output).await {
                         Ok(connected) => self.take_over(connected, events),
-                        Err(e) => self.ended = Some((Exit::Lost, Some(e.to_string()))),
+                        Err(e) => {
+                            let message = e.to_string();
+                            output.own(&Own::Fatal { code: "connection_lost", message: &message });
+                            output.own(&Own::State("closed"));
+                            output.flush();
+                            self.ended = Some((Exit::Lost, Some(message)));
+                        }
                     }
                 }
                 needs_code && self.ended.is_none()
@@ -101,7 +160,7 @@ fn not_become(args: &Args, e: &ConnectError, who: &Who) -> String {
             ConnectError::Refused { code: Code::REGISTRATION_CLOSED, .. },
             Who::NewAccount { alias, code: Some(_), .. },
         ) => {
-            format!("{e}; with another code: /register {alias}")
+            format!("{e}; with another code: /register {alias} code")
         }
         _ => explain(args, e, who),
     }
