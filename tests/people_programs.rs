@@ -1,113 +1,17 @@
 //! A story with real processes: accounts, a room, order, a direct, a restart, and everything is as it was.
 #![cfg(all(feature = "server", feature = "cli", unix))]
 
+#[path = "support/people.rs"]
+mod people;
 #[path = "support/process.rs"]
 mod process;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
-use process::Running;
+use people::{PASSWORD, Program, serve, serve_with, start};
 use serde_json::Value;
-
-const PATIENCE: Duration = Duration::from_secs(30);
-const PASSWORD: &str = "correct horse";
-
-/// A program with its pipes; killed when dropped.
-struct Program {
-    child: Running,
-    input: ChildStdin,
-    lines: Receiver<String>,
-}
-
-fn start(program: &str, args: &[&str]) -> Program {
-    let mut child = Command::new(program)
-        .args(args)
-        .env_remove("CHATNET_LOG")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let (sender, lines) = channel();
-    let output = child.stdout.take().unwrap();
-    std::thread::spawn(move || {
-        BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)).ok();
-    });
-    Program { input: child.stdin.take().unwrap(), lines, child: Running(child) }
-}
-
-impl Program {
-    fn line(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("a line comes")
-    }
-
-    /// The next object that fits; others are passed over.
-    fn until(&self, fits: impl Fn(&Value) -> bool) -> Value {
-        loop {
-            let object: Value = serde_json::from_str(&self.line()).unwrap();
-            if fits(&object) {
-                return object;
-            }
-        }
-    }
-
-    fn event(&self, event: &str) -> Value {
-        self.until(|object| object["event"] == event)
-    }
-
-    fn say(&mut self, line: &str) {
-        writeln!(self.input, "{line}").unwrap();
-    }
-}
-
-struct Server {
-    program: Program,
-    port: String,
-    dir: String,
-}
-
-fn serve(dir: &Path) -> Server {
-    serve_with("open", dir)
-}
-
-fn serve_with(registration: &str, dir: &Path) -> Server {
-    let dir = dir.to_str().unwrap().to_owned();
-    let args =
-        ["--plaintext", "--host", "127.0.0.1", "--port", "0", "--registration", registration, "--data-dir", &dir];
-    let program = start(env!("CARGO_BIN_EXE_chatnet-server"), &args);
-    let line = program.line();
-    let port = line.strip_prefix("listening on 127.0.0.1:").expect("the first line says where").to_owned();
-    Server { program, port, dir }
-}
-
-impl Server {
-    /// Somebody with an account; `more` is `--register`, or nothing.
-    fn account(&self, alias: &str, more: &[&str]) -> Program {
-        let args = [&["--plaintext", "--json", "--port", &self.port, "--account", alias], more].concat();
-        let mut program = start(env!("CARGO_BIN_EXE_chatnet"), &args);
-        program.say(PASSWORD);
-        assert_eq!(program.event("connected")["alias"], alias);
-        program
-    }
-
-    fn admin(&self, args: &[&str]) -> (bool, String) {
-        let given = [&["admin"], args, &["--data-dir", &self.dir]].concat();
-        let out = Command::new(env!("CARGO_BIN_EXE_chatnet-server")).args(given).stdin(Stdio::null()).output().unwrap();
-        (
-            out.status.success(),
-            String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr),
-        )
-    }
-
-    fn stop(mut self) {
-        self.program.child.signal("TERM");
-        assert!(self.program.child.wait().unwrap().success());
-    }
-}
 
 #[test]
 fn whoever_has_lost_a_password_sets_a_new_one_with_a_code_and_is_told_how() {
@@ -346,7 +250,7 @@ fn whoever_registers_where_that_needs_a_code_is_asked_for_it() {
     ada.event("connected");
     // Also of who wants to keep the alias that they have as a guest.
     let register = |ada: &mut Program, code: &str| {
-        ada.say("/register");
+        ada.say("/register code");
         assert!(ada.event("info")["text"].as_str().unwrap().contains("password"));
         ada.say(PASSWORD);
         let asked =

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::export::rfc3339;
 use crate::options::counted;
-use crate::people::second;
+use crate::people::about::second;
 use crate::people::settings::words;
 
 mod json;

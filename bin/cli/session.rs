@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::args::Args;
 use crate::output::{Output, Own};
-use crate::people::second;
+use crate::people::about::second;
 use crate::stdin::{Input, Typed};
 
 mod account;

@@ -8,10 +8,9 @@ use chatnet::{Client, Code, RequestError, Room, Seq};
 use crate::duration::{TIMES, duration, looks_like_time};
 use crate::export::rfc3339;
 
-mod about;
+pub(crate) mod about;
 pub(crate) mod settings;
 
-pub(crate) use about::second;
 use settings::Setting;
 
 /// What a line asks for.

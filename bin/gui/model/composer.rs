@@ -321,7 +321,10 @@ impl State {
         };
         let room = self.room().filter(|room| !room.gone).map(|room| room.name.clone());
         match action {
-            Action::Join(name) => turn.do_(Effect::Join { name, password: Secret::default() }),
+            // The password is asked for when it is needed.
+            Action::Join(name) | Action::JoinWithPassword(name) => {
+                turn.do_(Effect::Join { name, password: Secret::default() });
+            }
             Action::Switch(name) => match self.rooms.by_name(&name).map(|room| room.key) {
                 Some(key) => self.select(key, turn),
                 None => no(self, &format!("You are not in {name}; /join {name} first"), turn),
@@ -361,10 +364,18 @@ impl State {
                 self.told(&help, now);
             }
             Action::Quit => turn.do_(Effect::Quit),
-            Action::Register(_) | Action::Login(_) => {
+            Action::Typing => match room {
+                Some(room) => turn.do_(Effect::Typing { room }),
+                None => no(self, "You are in no room", turn),
+            },
+            Action::ShowTyping(_) => no(self, "Who is writing something is always shown here", turn),
+            Action::Register { .. } | Action::Login(_) => {
                 no(self, "Disconnect first; the connect dialog makes accounts and logs in", turn);
             }
             Action::Password => no(self, "The terminal client changes passwords: chatnet, then /password", turn),
+            Action::DeleteAccount => {
+                no(self, "The terminal client deletes accounts: chatnet, then /delete-account", turn);
+            }
             Action::Send { .. } | Action::Nothing | Action::Wrong(_) => {}
         }
         turn.show(Shown::Rooms);
