@@ -8,6 +8,7 @@ mod people;
 mod process;
 
 use std::io::Write;
+use std::net::UdpSocket;
 
 use people::{PASSWORD, Program, serve, serve_with, start};
 use serde_json::{Value, json};
@@ -75,6 +76,8 @@ fn what_follows_a_question_that_came_to_nothing_is_said_nowhere_until_a_room_is_
         // No password; a code that wasn't announced; a mistyped command; a room that isn't there.
         (&["/register zed", "", "a secret"][..], "nothing_done"),
         (&["/register zed", PASSWORD, "a secret"], "login_failed"),
+        // All answers are taken, also behind one that is none.
+        (&["/password", "", PASSWORD, "a secret"], "nothing_done"),
         (&["/create vault pasword", "a secret"], "usage"),
         (&["/join vault a-secret", "a secret"], "usage"),
         (&["/room vault", "a secret"], "not_a_member"),
@@ -265,4 +268,70 @@ fn the_hint_about_quotes_comes_where_they_would_help() {
         assert_eq!(message(&told).contains("in quotes"), helps, "{line}: {told}");
     }
     server.stop();
+}
+
+#[test]
+fn a_password_goes_unencrypted_to_another_machine_only_if_both_were_told_so() {
+    // An address of this machine that isn't a loopback one; without a network there is none.
+    let own = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+        socket.connect("192.0.2.1:9")?;
+        socket.local_addr()
+    });
+    let Some(own) = own.ok().map(|addr| addr.ip().to_string()).filter(|ip| !ip.starts_with("127.")) else { return };
+    let serve = |more: &[&str]| {
+        let args =
+            ["--plaintext", "--memory", "--host", &own, "--port", "0", "--registration", "open", "--log", "error"];
+        let server = start(env!("CARGO_BIN_EXE_chatnet-server"), &[&args[..], more].concat());
+        let port = server.line().rsplit_once(':').unwrap().1.to_owned();
+        (server, port)
+    };
+    let come = |port: &str, more: &[&str]| {
+        let args = ["--plaintext", "--json", "--host", &own, "--port", port, "--account", "ada", "--register"];
+        let mut ada = start(env!("CARGO_BIN_EXE_chatnet"), &[&args[..], more].concat());
+        ada.say(PASSWORD);
+        ada
+    };
+    let (_strict, port) = serve(&[]);
+    assert_eq!(come(&port, &["--plaintext-passwords"]).event("error")["code"], "insecure");
+    let (_lax, port) = serve(&["--plaintext-passwords"]);
+    assert!(message(&come(&port, &[]).event("error")).contains("nothing was sent"));
+    assert_eq!(come(&port, &["--plaintext-passwords"]).event("connected")["alias"], "ada");
+}
+
+#[test]
+fn a_connection_that_is_lost_for_good_ends_the_program_whatever_it_waits_for() {
+    for waits in ["/password", "/whois bob"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut server = serve(&dir.path().join("data"));
+        let mut ada = server.account("ada", &["--register", "--no-reconnect"]);
+        server.program.child.signal("STOP");
+        // The first of these is done when the other one begins.
+        pipe(&mut ada, &["/nonsense", waits]);
+        ada.event("error");
+        if waits == "/password" {
+            ada.event("info");
+        }
+        server.program.child.kill().unwrap();
+        ada.until(|o| o["event"] == "state" && o["state"] == "closed");
+        // Its input is still open.
+        assert_eq!(ada.child.wait().unwrap().code(), Some(5), "{waits}");
+    }
+}
+
+#[test]
+fn whoever_is_not_let_in_is_told_what_would_let_them_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("join");
+    std::fs::write(&file, "joining\n").unwrap();
+    for (args, says, says_not) in [
+        (&["--no-guests"][..], "--account", "--server-password"),
+        (&["--join-password", file.to_str().unwrap()], "--server-password", "--register"),
+    ] {
+        let common = ["--plaintext", "--memory", "--host", "127.0.0.1", "--port", "0"];
+        let server = start(env!("CARGO_BIN_EXE_chatnet-server"), &[&common[..], args].concat());
+        let port = server.line().rsplit_once(':').unwrap().1.to_owned();
+        let zed = start(env!("CARGO_BIN_EXE_chatnet"), &["--plaintext", "--json", "--port", &port, "--name", "zed"]);
+        let refused = zed.event("error");
+        assert!(message(&refused).contains(says) && !message(&refused).contains(says_not), "{refused}");
+    }
 }

@@ -47,6 +47,11 @@ pub(crate) struct Args {
     #[structopt(long, conflicts_with_all = &["tls-cert", "tls-key"])]
     pub(crate) plaintext: bool,
 
+    /// DANGEROUS: with --plaintext, take passwords and codes from other machines too: everybody on the way can read them,
+    /// and be whoever sent them. For networks where all are trusted
+    #[structopt(long, requires = "plaintext")]
+    pub(crate) plaintext_passwords: bool,
+
     /// Keep nothing: rooms and messages end with the server
     #[structopt(long)]
     pub(crate) memory: bool,

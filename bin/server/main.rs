@@ -82,6 +82,7 @@ async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         .max_connections(count(args.max_connections))
         .retention(args.retention())
         .limits(limits);
+    builder = builder.plaintext_passwords(args.plaintext_passwords);
     builder = builder.guests(!args.no_guests).registration(match args.registration.as_str() {
         "open" => Registration::Open,
         "closed" => Registration::Closed,
@@ -106,6 +107,9 @@ async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     let signals = Signals::new([Signal::Int, Signal::Term])?;
     // A server without certificates has nothing to read again, and ends on a hangup like any program.
     let hangups = if args.plaintext { None } else { Signals::new([Signal::Hup]).ok() };
+    if args.plaintext_passwords {
+        tracing::warn!("--plaintext-passwords: whoever listens on the way to this server can log in as others");
+    }
     if let Some(addr) = server.local_addr() {
         let mut lines = format!("listening on {addr}\n");
         if let Some(fingerprint) = server.handle().fingerprint() {

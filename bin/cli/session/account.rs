@@ -32,17 +32,12 @@ impl Session {
             let message = format!("nothing was deleted: that is not the alias {alias}");
             return output.own(&Own::Error { code: "not_confirmed", message: &message });
         }
-        // What was said before it is stored before it.
-        let client = self.client.clone();
-        let deleted = async move {
-            client.flush().await;
-            client.delete_account(&password).await
-        };
-        match self.meanwhile(deleted, events, output).await {
-            // Its sessions end with it, which may be told first.
-            None => {}
-            Some(Err(e)) => output.own(&Own::Error { code: "failed", message: &e.to_string() }),
-            Some(Ok(())) => {
+        // What was said before it is stored before it. The goodbye that follows it, in the same breath perhaps, is not
+        // looked at before the answer.
+        self.client.flush().await;
+        match self.client.delete_account(&password).await {
+            Err(e) => output.own(&Own::Error { code: "failed", message: &e.to_string() }),
+            Ok(()) => {
                 output.own(&Own::Info(&format!("* the account {alias} is deleted")));
                 self.client.close().await;
                 output.own(&Own::State("closed"));
@@ -166,6 +161,8 @@ fn not_become(args: &Args, e: &ConnectError, who: &Who) -> String {
     }
 }
 
+const ACCOUNT: &str = "--account ALIAS for the account that you have, with --register for a new one";
+
 /// What it means that there is no connection, and what to do.
 pub(super) fn explain(args: &Args, e: &ConnectError, who: &Who) -> String {
     let refused = |code: Code| matches!(e, ConnectError::Refused { code: given, .. } if *given == code);
@@ -174,10 +171,16 @@ pub(super) fn explain(args: &Args, e: &ConnectError, who: &Who) -> String {
         (_, Who::NewAccount { alias, .. }) if refused(Code::CODE_NEEDED) => {
             format!("{e}, then: chatnet --account '{alias}' --register --code")
         }
-        (_, Who::Guest) if refused(Code::MECHANISM_UNSUPPORTED) => format!(
-            "{e}; with an account: --account ALIAS, and --register to make one; where guests need a password: \
-             --server-password"
-        ),
+        // The server's words say which of the two it is: the code is the same.
+        (ConnectError::Refused { text, .. }, Who::Guest)
+            if refused(Code::MECHANISM_UNSUPPORTED) && text.contains("password") =>
+        {
+            format!("{e}; --server-password asks for it; with an account: --account ALIAS")
+        }
+        (_, Who::Guest) if refused(Code::MECHANISM_UNSUPPORTED) => format!("{e}: {ACCOUNT}"),
+        (_, Who::GuestWithPassword(_)) if refused(Code::MECHANISM_UNSUPPORTED) => {
+            format!("{e}; a guest with a password is none of these; {ACCOUNT}")
+        }
         (_, Who::Guest) if refused(Code::AUTH_FAILED) => format!("{e}; --server-password asks for it"),
         _ => trust::explain(args, e).unwrap_or_else(|| e.to_string()),
     }
