@@ -164,6 +164,24 @@ impl Timestamp {
     }
 }
 
+/// For people: RFC 3339, to the second, in UTC.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.div_euclid(1000);
+        let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+        // Years begin in March, so that a leap day ends one: 400 of them have 146,097 days, and five months 153.
+        let days = days + 719_468;
+        let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+        let year = era * 400 + year + i64::from(month <= 2);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}ms", self.0)
@@ -276,6 +294,21 @@ mod tests {
         let alias = Alias::parse("Ärger").unwrap();
         assert_eq!(alias.as_str(), "Ärger");
         assert_eq!(alias.folded(), "ärger");
+    }
+
+    #[test]
+    fn a_time_is_told_to_the_second_also_on_a_leap_day_and_before_1970() {
+        for (seconds, told) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_827_696, "2000-02-29T12:34:56Z"),
+            (1_709_251_199, "2024-02-29T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(Timestamp::from_millis(seconds * 1000 + 999).to_string(), told);
+        }
+        assert!(!Timestamp::from_millis(i64::MAX).to_string().is_empty());
+        assert!(!Timestamp::from_millis(i64::MIN).to_string().is_empty());
     }
 
     #[test]

@@ -49,6 +49,13 @@ fn a_secret_is_the_next_line_as_it_is_whatever_it_looks_like_and_is_never_said()
         pipe(&mut ada, &["/password", &old, new]);
         ada.until(|o| o["event"] == "info" && o["text"].as_str().unwrap().contains("changed"));
         old = new.to_owned();
+        // It is what was typed, and not what that means elsewhere.
+        let mut connected = false;
+        async_std::task::block_on(async {
+            let client = chatnet::Client::builder().account("ada", new);
+            connected = client.connect(format!("127.0.0.1:{}", server.port)).await.is_ok();
+        });
+        assert!(connected, "{new}");
     }
     pipe(&mut ada, &["/password", &old, r#"{"secret":"in an object"}"#]);
     ada.until(|o| o["event"] == "info" && o["text"].as_str().unwrap().contains("changed"));
@@ -200,11 +207,18 @@ fn times_are_told_last_seen_and_until_when_and_the_books_are_read_in_pages() {
     bob.say("mmh");
     let refused = bob.event("error");
     assert!(message(&refused).contains(&format!("muted in this room until {until}")), "{refused}");
+    pipe(&mut ada, &["/ban bob 2h enough"]);
+    let banned = ada.until(|o| o["event"] == "change" && o["kind"] == "ban");
+    let until = banned["until"].as_str().unwrap().split('.').next().unwrap().to_owned();
+    assert_eq!(bob.event("exited")["message"], format!("you were banned until {until}Z: enough"));
+    pipe(&mut bob, &["/join den"]);
+    let refused = bob.until(|o| o["code"] == "join_failed");
+    assert!(message(&refused).contains(&format!("banned from this room until {until}Z: enough")), "{refused}");
     pipe(&mut ada, &["/audit"]);
-    let newest = ada.until(|o| o["event"] == "info" && o["text"].as_str().unwrap().contains("too loud"));
+    let newest = ada.until(|o| o["event"] == "info" && o["text"].as_str().unwrap().contains("enough"));
     let newest: Vec<_> = newest["text"].as_str().unwrap().lines().map(str::to_owned).collect();
     let last = newest.last().unwrap();
-    assert!(last.starts_with("* #") && last.contains("Z ada mute bob in den: too loud"), "{newest:?}");
+    assert!(last.starts_with("* #") && last.contains("Z ada ban bob in den: enough"), "{newest:?}");
     let older = newest[0].split_whitespace().find(|word| word.parse::<u64>().is_ok()).expect("it says how").to_owned();
     assert!(newest[0].contains(&format!("/audit {older}")));
     pipe(&mut ada, &[&format!("/audit {older}")]);

@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 
 use crate::export::rfc3339;
 use crate::options::counted;
-use crate::people::about::second;
 use crate::people::settings::words;
 
 mod json;
@@ -375,7 +374,7 @@ fn changed(c: &RoomChanged) -> String {
     let whom = c.change.whom.as_ref().map(|whom| &whom.alias).or(c.change.mask.as_ref());
     let whom = display_line(whom.map_or("somebody", String::as_str));
     let why = c.change.text.as_deref().map(|why| format!(": {}", display_line(why))).unwrap_or_default();
-    let until = c.change.until.map(|until| format!(" until {}", second(Timestamp::from_millis(until))));
+    let until = c.change.until.map(|until| format!(" until {}", Timestamp::from_millis(until)));
     let until = until.unwrap_or_default();
     match c.kind {
         EventKind::TOPIC => format!("* {by} says what {room} is about{why}"),

@@ -10,7 +10,6 @@ use serde_json::Value;
 
 use crate::args::Args;
 use crate::output::{Output, Own};
-use crate::people::about::second;
 use crate::stdin::{Input, Typed};
 
 mod account;
@@ -162,7 +161,7 @@ impl Session {
     fn in_full(&self, event: &Event) -> Option<Event> {
         let Event::Refused { room, code: code @ Code::MUTED, reason, text } = event else { return None };
         let muted = self.rooms.iter().find(|known| known.name() == room)?.muted_until()?;
-        let until = (muted.as_millis() < i64::MAX).then(|| second(muted))?;
+        let until = (muted.as_millis() < i64::MAX).then_some(muted)?;
         let (room, code, text, reason) = (room.clone(), *code, text.clone(), format!("{reason} until {until}"));
         Some(Event::Refused { room, code, reason, text })
     }

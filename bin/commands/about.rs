@@ -15,7 +15,7 @@ pub(super) async fn whois(client: &Client, who: &str) -> Result<String, RequestE
     let here = match (person.online, &person.away, person.seen) {
         (true, Some(away), _) => format!("away: {away}"),
         (true, None, _) => "here".to_owned(),
-        (false, _, Some(seen)) => format!("not here; last seen {}", second(seen)),
+        (false, _, Some(seen)) => format!("not here; last seen {seen}"),
         (false, _, None) => "not here".to_owned(),
     };
     Ok(lines([format!("* {} is {kind}, {here}", person.alias)].into_iter()))
@@ -31,14 +31,8 @@ pub(super) async fn audit(client: &Client, before: Option<u64>) -> Result<String
         let whom = if e.whom.is_empty() { String::new() } else { format!(" {}", e.whom) };
         let room = if e.room.is_empty() { String::new() } else { format!(" in {}", e.room) };
         let text = if e.text.is_empty() { String::new() } else { format!(": {}", e.text) };
-        format!("* #{} {} {} {}{whom}{room}{text}", e.n, second(Timestamp::from_millis(e.at)), e.by, e.act)
+        format!("* #{} {} {} {}{whom}{room}{text}", e.n, Timestamp::from_millis(e.at), e.by, e.act)
     };
     let older = more.then(|| format!("* /audit {oldest} shows what was before"));
     Ok(lines(older.into_iter().chain(entries.iter().rev().map(line))))
-}
-
-/// A time to the second, in UTC.
-pub(crate) fn second(at: Timestamp) -> String {
-    let at = jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    format!("{at:.0}")
 }

@@ -8,7 +8,7 @@ use chatnet::{Client, Code, RequestError, Room, Seq};
 use crate::duration::{TIMES, duration, looks_like_time};
 use crate::export::rfc3339;
 
-pub(crate) mod about;
+mod about;
 pub(crate) mod settings;
 
 use settings::Setting;

@@ -8,6 +8,7 @@ use super::conn::{Close, Conn};
 use super::guard;
 use super::house::{Who, Why};
 use super::membership;
+use super::moderation;
 use super::probe;
 use super::reader::Reader;
 use super::rooms::Member;
@@ -133,8 +134,7 @@ fn still_welcome(shared: &Shared, conn: &Conn, session: &Session, resuming: bool
 
 /// What somebody is told who is banned.
 pub(super) fn banned(ban: &BanRecord) -> String {
-    let reason = if ban.reason.is_empty() { "no reason given" } else { &ban.reason };
-    format!("you are banned from this server: {}", crate::text::display_line(reason))
+    format!("you are banned from this server{}", moderation::terms(ban))
 }
 
 /// Let somebody in who comes back with a token, or tell them to begin anew.

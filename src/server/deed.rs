@@ -195,7 +195,8 @@ impl Deed {
             }),
             then: Some(Box::new(move |shared, room| {
                 members.iter().for_each(|standing| shared.people.left(standing.principal, room.id));
-                put_out_banned(shared, room, &out("banned", &reason));
+                let how = until.map_or_else(|| "banned".to_owned(), |until| format!("banned until {until}"));
+                put_out_banned(shared, room, &out(&how, &reason));
             })),
         })
     }

@@ -72,8 +72,7 @@ impl House {
         if rank == Rank::Owner || rank == Rank::Moderator {
             return rank.into();
         }
-        let fits = |ban: &BanRecord| ban.target.fits(who.author.principal, &who.author.alias, who.address);
-        if self.bans.iter().any(|ban| ban.until.is_none_or(|until| until > now) && fits(ban)) {
+        if self.ban_of(who, now).is_some() {
             return Role::Banned;
         }
         let member = who.here || standing.is_some_and(|standing| standing.member);
@@ -82,6 +81,14 @@ impl House {
             Some(until) if until > now => Role::Muted,
             _ => Role::Member,
         }
+    }
+
+    /// The ban that keeps somebody out who doesn't keep order here: of several, the one that lasts longest.
+    pub(super) fn ban_of(&self, who: Who<'_>, now: Timestamp) -> Option<&BanRecord> {
+        let fits = |ban: &&BanRecord| ban.target.fits(who.author.principal, &who.author.alias, who.address);
+        let holds = |ban: &&BanRecord| ban.until.is_none_or(|until| until > now);
+        let bans = self.bans.iter().filter(|ban| holds(ban) && fits(ban));
+        bans.max_by_key(|ban| ban.until.map_or(i64::MAX, Timestamp::as_millis))
     }
 
     /// Whether somebody may come in. `password` is the hash that they knew the password of.

@@ -7,8 +7,8 @@ use futures::channel::oneshot;
 use super::committer::{Act, Decided, Submission};
 use super::conn::{Close, Conn};
 use super::guard;
-use super::house::{self, Why};
-use super::moderation::{body, words};
+use super::house::{self, Who, Why};
+use super::moderation::{body, terms, words};
 use super::reader::Reader;
 use super::rooms::{By, Entered, Member, NotEntered, Room, State};
 use super::session::Session;
@@ -216,6 +216,12 @@ async fn try_join(
             Err(NotEntered::Ended) => {}
             // Another connection has the session: it joins there, or not at all.
             Err(NotEntered::Moved) => return Ok(()),
+            Err(NotEntered::Denied(code @ Code::ROOM_BANNED)) => {
+                let address = conn.address.map(|a| a.ip());
+                let who = Who { author: &session.author(), address, admin: false, here: false };
+                let terms = room.lock().house.ban_of(who, Clock::timestamp()).map(terms).unwrap_or_default();
+                return Err(Refusal::new(code, format!("{}{terms}", words(code))));
+            }
             Err(NotEntered::Denied(code)) => return Err(Refusal::new(code, words(code))),
         }
     }

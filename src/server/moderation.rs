@@ -42,6 +42,13 @@ pub(super) fn words(code: Code) -> &'static str {
     }
 }
 
+/// Until when somebody is banned, and why.
+pub(super) fn terms(ban: &BanRecord) -> String {
+    let until = ban.until.map_or_else(String::new, |until| format!(" until {until}"));
+    let reason = if ban.reason.is_empty() { "no reason given" } else { &ban.reason };
+    format!("{until}: {}", crate::text::display_line(reason))
+}
+
 /// The body of an event.
 pub(super) fn body(change: &RoomChange) -> Vec<u8> {
     minicbor::to_vec(change).unwrap_or_default()

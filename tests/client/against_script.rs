@@ -200,12 +200,23 @@ fn a_handshake_that_takes_too_long_or_is_refused_is_an_error() {
             script.welcome(60_000).await;
             let (code, text) = (Code::SERVER_FULL, "full".to_owned());
             script
-                .send(&ErrorReply { code, text, request: None, fatal: true, retry_after_ms: Some(9), suggestion: None })
+                .send(&ErrorReply {
+                    code,
+                    text,
+                    request: None,
+                    fatal: true,
+                    retry_after_ms: Some(90_500),
+                    suggestion: None,
+                })
                 .await;
             script
         });
         let refused = Client::builder().connect_over(near).await;
-        assert!(matches!(refused, Err(ConnectError::Refused { code: Code::SERVER_FULL, retry_after_ms: Some(9), .. })));
+        assert!(matches!(
+            &refused,
+            Err(ConnectError::Refused { code: Code::SERVER_FULL, retry_after_ms: Some(90_500), .. })
+        ));
+        assert!(refused.unwrap_err().to_string().ends_with("; it may work in 91 seconds"));
         drop(refusing.await);
 
         let (near, script) = pipe();
@@ -228,5 +239,25 @@ fn progress_is_told_for_what_the_application_has_taken() {
         script.expect::<Bye>().await;
         drop(script);
         closing.await;
+    });
+}
+
+#[test]
+fn how_a_room_is_is_known_once_it_was_changed_though_the_event_is_still_on_the_way() {
+    block_on(async {
+        let (client, _events, mut script) = connected(Client::builder(), 60_000).await;
+        let room = client.room().unwrap();
+        let settings = RoomSettings::default();
+        let about = Some(About { settings: settings.clone(), rank: Rank::Owner, admin: false, muted_until: None });
+        let (name, head, latest, read) = ("lobby".into(), Seq::new(9), None, None);
+        script.send(&Joined { request: 0, room: ROOM, name, head, presence: 1, count: 1, latest, read, about }).await;
+        for limit in [2, 3] {
+            let (own, settings) = (room.clone(), RoomSettings { limit: Some(limit), ..settings.clone() });
+            let changing = spawn(async move { own.set_settings(settings, None).await });
+            let asked: Moderate = script.expect().await;
+            script.send(&Done { request: asked.request }).await;
+            changing.await.unwrap();
+            assert_eq!(room.settings().unwrap().limit, Some(limit));
+        }
     });
 }
