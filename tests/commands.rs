@@ -86,6 +86,7 @@ fn what_follows_a_question_that_came_to_nothing_is_said_nowhere_until_a_room_is_
         // All answers are taken, also behind one that is none.
         (&["/password", "", PASSWORD, "a secret"], "nothing_done"),
         (&["/create vault pasword", "a secret"], "usage"),
+        (&["/pasword", "a secret"], "usage"),
         (&["/join vault a-secret", "a secret"], "usage"),
         (&["/room vault", "a secret"], "not_a_member"),
         (&["/delete-account now", "a secret"], "usage"),
@@ -348,4 +349,50 @@ fn whoever_is_not_let_in_is_told_what_would_let_them_in() {
         let refused = zed.event("error");
         assert!(message(&refused).contains(says) && !message(&refused).contains(says_not), "{refused}");
     }
+}
+
+#[test]
+fn on_a_terminal_what_is_needed_is_asked_for_and_what_is_secret_is_not_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = serve_with("invite", &dir.path().join("data"));
+    let mut ada =
+        start(env!("CARGO_BIN_EXE_chatnet"), &["--plaintext", "--json", "--port", &server.port, "--name", "ada"]);
+    pipe(&mut ada, &["/create vault password", "/room secret"]);
+    ada.until(is_here("vault"));
+    let (done, code) = server.admin(&["invite-code"]);
+    assert!(done);
+    // `script` gives the program a terminal of its own.
+    let command = format!("{} --plaintext --port {} --name bob", env!("CARGO_BIN_EXE_chatnet"), server.port);
+    let mut bob = start("script", &["-qec", &command, "/dev/null"]);
+    let mut shown = Vec::new();
+    let mut until = |bob: &Program, word: &str| loop {
+        let line = bob.line();
+        shown.push(line.clone());
+        if line.contains(word) {
+            break;
+        }
+    };
+    until(&bob, "you are in lobby");
+    bob.say("/join vault");
+    until(&bob, "type the room's password");
+    bob.say("/room secret");
+    until(&bob, "talking in vault");
+    // A person who says nothing stays where they are.
+    bob.say("/join vault password");
+    until(&bob, "type the room's password");
+    bob.say("");
+    until(&bob, "nothing was done");
+    bob.say("hello vault");
+    assert_eq!(ada.event("message")["room"], "vault");
+    bob.say("/register bob");
+    until(&bob, "type a password");
+    bob.say(PASSWORD);
+    until(&bob, "whoever runs the server");
+    let code = code.lines().last().unwrap().trim();
+    bob.say(code);
+    until(&bob, "connected as bob");
+    for secret in ["/room secret", PASSWORD, code] {
+        assert!(!shown.iter().any(|line| line.contains(secret)), "{shown:?}");
+    }
+    server.stop();
 }

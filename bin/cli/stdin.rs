@@ -89,13 +89,33 @@ pub(crate) fn answer(line: String, json: bool) -> String {
     given.unwrap_or_else(|| line.strip_suffix('\r').unwrap_or(&line).to_owned())
 }
 
-/// Whether a line is a command of those behind which a script means to be elsewhere, or says a secret.
+/// Whether a line is a command of those behind which a script means to be elsewhere, or says a secret; or is one of them
+/// mistyped, for what stands behind `/pasword` is no less a password.
 fn leads(line: &[u8]) -> bool {
     const LEADING: [&str; 8] =
         ["join", "room", "create", "register", "login", "password", "delete-account", "settings"];
     let line = line.strip_prefix(b"/").unwrap_or_default();
-    let word = line.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-    LEADING.iter().any(|leading| leading.as_bytes() == word)
+    let word = line.split(u8::is_ascii_whitespace).next().unwrap_or_default().to_ascii_lowercase();
+    let is_near = |leading: &&str| slips(&word, leading.as_bytes()) <= if leading.len() > 4 { 2 } else { 1 };
+    // Two slashes are a text.
+    !word.starts_with(b"/") && word.len() <= 20 && LEADING.iter().any(is_near)
+}
+
+/// How many slips lead from one word to another: a letter too many or too few, another one, or two the wrong way round.
+fn slips(from: &[u8], to: &[u8]) -> usize {
+    let mut rows: Vec<Vec<usize>> = vec![(0..=to.len()).collect()];
+    for (i, a) in from.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, b) in to.iter().enumerate() {
+            let mut least = (rows[i][j + 1] + 1).min(row[j] + 1).min(rows[i][j] + usize::from(a != b));
+            if i > 0 && j > 0 && *a == to[j - 1] && from[i - 1] == *b {
+                least = least.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[from.len()][to.len()]
 }
 
 /// The next line; none at the end of the input.
@@ -156,6 +176,16 @@ mod tests {
     #[test]
     fn a_command_that_chooses_a_room_or_takes_a_secret_leads() {
         assert!(leads(b"/join den") && leads(b"/password") && leads(b"/create"));
+        for mistyped in
+            ["/jion den", "/pasword", "/PASSWORD", "/regster", "/logn ada", "/delete-acount", "/rom x", "/setings"]
+        {
+            assert!(leads(mistyped.as_bytes()), "{mistyped}");
+        }
+        for other in
+            ["/who", "/nick x", "/topic", "/msg", "/kick", "/ban", "/help", "/list", "/delete 3", "/shrug", "/nonsense"]
+        {
+            assert!(!leads(other.as_bytes()), "{other}");
+        }
         assert!(!leads(b"join") && !leads(b"/joined") && !leads(b"//join") && !leads(b"/topic x"));
     }
 }

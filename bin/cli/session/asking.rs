@@ -34,10 +34,11 @@ impl Session {
     ) -> Option<[String; N]> {
         let mut answers = Vec::with_capacity(N);
         for Question { what, is_secret } in questions {
+            // Before it is asked: a fast answer isn't shown either.
+            let _quiet = (is_secret && output.is_terminal()).then(Quiet::new);
             let how = if is_secret { "; it isn't shown, and goes to nobody but the server" } else { "" };
             output.own(&Own::Info(&format!("* type {what}{how}")));
             output.flush();
-            let _quiet = (is_secret && output.is_terminal()).then(Quiet::new);
             answers.push(self.meanwhile(input.answer(), events, output).await?);
         }
         let answers: Result<Vec<String>, &str> = answers
