@@ -157,7 +157,10 @@ mod tests {
         let all = std::sync::Arc::new(std::sync::Barrier::new(3));
         for _ in 0..2 {
             let theirs = std::sync::Arc::clone(&all);
-            assert!(threads.bring(Box::new(move || drop(theirs.wait()))).is_none());
+            let work = move || {
+                theirs.wait();
+            };
+            assert!(threads.bring(Box::new(work)).is_none());
         }
         all.wait();
     }
