@@ -15,7 +15,8 @@
 //! In an archived room nobody talks. *Be called otherwise*: whoever may not in one of the rooms that they are in may not at
 //! all, because an alias is something said, too. *By kind*: everybody comes into a public and a hidden room, who knows the password
 //! into one with a password, who was invited into any; and nobody once the member limit is reached, but those who keep
-//! order. Whoever acts on somebody has to rank above them. Admins keep order everywhere but in directs. They are not
+//! order. The limit counts accounts that are members, here or not, and guests that are here; who is a member already always
+//! comes back. Whoever acts on somebody has to rank above them. Admins keep order everywhere but in directs. They are not
 //! members by that: what is said in a room they read once they have joined it, as everybody sees.
 
 use crate::protocol::Code;

@@ -96,14 +96,16 @@ impl House {
         &self,
         who: Who<'_>,
         password: Option<&str>,
-        members: usize,
+        full: bool,
         now: Timestamp,
     ) -> Result<(), Code> {
         let standing = self.standings.get(&who.author.principal);
+        // Who is a member has their place, whether they are here or not.
+        let member = who.here || standing.is_some_and(|standing| standing.member);
         let ticket = Ticket {
             invited: standing.is_some_and(|standing| standing.invited),
             password: password.is_some() && password == self.password.as_deref(),
-            full: !who.here && self.settings.limit.is_some_and(|limit| members >= limit as usize),
+            full: full && !member,
         };
         may(self.role(who, now), Action::Join, &self.settings, ticket)
     }

@@ -16,7 +16,7 @@ use crate::limit::Network;
 use crate::protocol::Code;
 use crate::protocol::message::{HistoryRule, Person, RoomSettings};
 use crate::room::{Author, Chunk, Diff, Due, Lookup, Members, PresenceLog, Publishers, Tail, Typists};
-use crate::store::{Change, MemberRecord, Retention};
+use crate::store::{Change, MemberRecord, Retention, StandingRecord};
 
 pub(super) use directory::Rooms;
 
@@ -81,6 +81,18 @@ pub(super) struct Member {
 impl State {
     pub(super) fn has_ended(&self) -> bool {
         self.ended
+    }
+
+    /// Whether there are as many members as there may be: accounts that are members, here or not, and whoever else is
+    /// here.
+    fn is_full(&self) -> bool {
+        let Some(limit) = self.house.settings.limit.map(|limit| limit as usize) else { return false };
+        let (here, standing) = (self.members.count(), self.house.standings.values());
+        // Who is away is looked for only where it matters: of a storm of joins each would look through all.
+        here >= limit || {
+            let away = |standing: &&StandingRecord| standing.member && !self.members.has(standing.principal);
+            here + self.house.standings.len() >= limit && here + standing.filter(away).count() >= limit
+        }
     }
 
     /// The last event that somebody has read, on any of their devices.
@@ -297,8 +309,7 @@ impl Room {
         if let By::Asking { admin, password, now } = by {
             let (here, address) = (state.members.has(principal), conn.address.map(|address| address.ip()));
             let who = Who { author: &session.author(), address, admin, here };
-            let members = state.members.count();
-            state.house.may_enter(who, password, members, now).map_err(NotEntered::Denied)?;
+            state.house.may_enter(who, password, state.is_full(), now).map_err(NotEntered::Denied)?;
         }
         let head = state.tail.head();
         let standing = state.house.standings.get(&principal).filter(|standing| standing.member);

@@ -17,6 +17,7 @@ mod export;
 mod moderation;
 #[cfg(feature = "sqlite")]
 mod restart;
+mod rooms;
 #[cfg(feature = "testing")]
 mod signals;
 mod steps;
