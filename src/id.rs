@@ -249,12 +249,22 @@ macro_rules! name {
 
 name! {
     /// The name a person shows: 1 to 32 characters, no control, invisible or bidi-control characters, no white
-    /// space but single spaces inside. Emoji are fine.
+    /// space but single spaces inside. Emoji are fine. Who takes a new one is held to [more](Alias::unreserved).
     Alias, "alias", 32, text::check_name
 }
 name! {
     /// A room's label: 1 to 64 characters without white space, control, invisible or bidi-control characters.
     RoomName, "room name", 64, text::check_word
+}
+
+impl RoomName {
+    /// Check that a new room may be called so: it is not taken for a direct, nor for a name in quotes.
+    pub(crate) fn addressable(self) -> Result<Self, NameError> {
+        match text::mistaken_room(&self.0) {
+            Some(taken_for) => Err(NameError::Mistakable { what: "room name", taken_for }),
+            None => Ok(self),
+        }
+    }
 }
 
 impl Alias {
@@ -275,13 +285,32 @@ impl Alias {
         text::looks(&self.0)
     }
 
-    /// Check that it isn't kept for the server's own use, such as `admin`, and doesn't look like it.
+    /// Whether it can't be told from another one.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let others = other.looks();
+        self.looks().iter().any(|look| others.contains(look))
+    }
+
+    /// Check that somebody may take it: it isn't kept for the server's own use, such as `admin`, doesn't look like that, and
+    /// can be addressed: it isn't taken for a mask, an address, a quoted name, a direct, a room or a command. Who has it
+    /// from before keeps it: that is asked of new ones.
     ///
     /// # Errors
     ///
-    /// It is.
+    /// Says in words what is wrong with it.
     pub fn unreserved(self) -> Result<Self, NameError> {
-        if text::is_reserved(&self.0) { Err(NameError::Reserved { what: "alias" }) } else { Ok(self) }
+        if text::is_reserved(&self.0) {
+            return Err(NameError::Reserved { what: "alias" });
+        }
+        self.addressable()
+    }
+
+    /// The part of [`unreserved`](Self::unreserved) that isn't about who may have it.
+    pub(crate) fn addressable(self) -> Result<Self, NameError> {
+        match text::mistaken(&self.0) {
+            Some(taken_for) => Err(NameError::Mistakable { what: "alias", taken_for }),
+            None => Ok(self),
+        }
     }
 }
 

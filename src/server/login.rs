@@ -417,6 +417,12 @@ async fn known_by_application(reader: &mut Reader, identity: Identity, proven: u
         None => AccountRecord { principal, admin, ..AccountRecord::new(alias.clone(), None, now) },
     };
     let renamed = known.as_ref().filter(|known| known.alias != alias);
+    // What it calls its own is its own affair, as long as they can be addressed by it.
+    if (known.is_none() || renamed.is_some())
+        && let Err(e) = alias.clone().addressable()
+    {
+        return refuse(reader, Code::ALIAS_INVALID, e.to_string(), None);
+    }
     if let Some(known) = renamed {
         let who = people::author(known);
         if super::alias::rename(&shared, &who, &alias, None).await.is_err() {

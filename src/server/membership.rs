@@ -182,6 +182,8 @@ async fn try_join(
         }
     }
     if shared.rooms.find(&name).is_none() {
+        let name = name.clone().addressable();
+        name.map_err(|e| Refusal::new(Code::ROOM_NAME_INVALID, e.to_string()))?;
         toll::request(shared, conn, What::Rooms).map_err(Refusal::limited)?;
     } else if plan.is_some() {
         return Err(exists(&name));
@@ -286,6 +288,7 @@ pub(super) fn enter(
     let entered = room.enter(conn, session, by, |entered, state| {
         session.rooms.lock().push(Arc::clone(&entered.member));
         shared.keep(Change::PutMember(entered.member.record()));
+        entered.changes.iter().for_each(|change| shared.keep(change.clone()));
         let (id, latest, cursor) = (room.id, entered.head, entered.member.cursor());
         let place = (request, cursor, (latest > cursor).then_some(latest));
         conn.queue(&room.joined(state, &shared.people, session.principal, Clock::timestamp(), place));

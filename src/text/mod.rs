@@ -15,6 +15,9 @@
 //! | combining marks | at most 5 in a row | taken; at most 5 in a row are shown |
 //! | private use, noncharacters | refused | taken |
 //!
+//! A new alias holds no `*`, `?` or `"`, begins with none of `@`, `#` and `/`, and is no address or network: commands would
+//! take it for something else. A new room's name holds no `"` and begins with no `@`. Names from before are kept.
+//!
 //! What is invisible inside an emoji sequence is a part of it: such a sequence is taken and shown as it is. Joiners
 //! between letters, as Persian and the scripts of India use them, are kept in texts and refused in names.
 
@@ -30,7 +33,7 @@ mod skeleton;
 pub(crate) use body::check_text;
 pub use display::{display_line, display_text};
 pub use names::NameError;
-pub(crate) use names::{check_name, check_word, composed, graphemes};
+pub(crate) use names::{check_name, check_word, composed, graphemes, mistaken, mistaken_room};
 pub(crate) use skeleton::{is_reserved, looks, skeleton};
 
 /// The most combining marks in a row that a name may hold, and that are shown. Hebrew with vowels and accents needs

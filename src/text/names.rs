@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use unicode_normalization::UnicodeNormalization;
@@ -44,6 +45,13 @@ pub enum NameError {
         /// What kind of name.
         what: &'static str,
     },
+    /// Commands would take it for something else, so that it can't be addressed.
+    Mistakable {
+        /// What kind of name.
+        what: &'static str,
+        /// For what.
+        taken_for: &'static str,
+    },
 }
 
 impl fmt::Display for NameError {
@@ -55,6 +63,9 @@ impl fmt::Display for NameError {
                 write!(f, "the {what} holds the character U+{:04X}, which is not allowed there", u32::from(*found))
             }
             Self::Reserved { what } => write!(f, "the {what} is kept for the server's own use; choose another one"),
+            Self::Mistakable { what, taken_for } => {
+                write!(f, "the {what} would be taken for {taken_for}; choose another one")
+            }
         }
     }
 }
@@ -73,6 +84,33 @@ pub(crate) fn check_name(raw: &str, what: &'static str, max: usize) -> Result<Ar
 /// Take a name without any white space: a room's.
 pub(crate) fn check_word(raw: &str, what: &'static str, max: usize) -> Result<Arc<str>, NameError> {
     check(raw, what, max, false)
+}
+
+/// What a command takes an alias for that can't be addressed by it.
+pub(crate) fn mistaken(alias: &str) -> Option<&'static str> {
+    let address = alias.split('/').next().is_some_and(|first| first.parse::<IpAddr>().is_ok());
+    if alias.contains(['*', '?']) {
+        Some("a mask, for it holds * or ?")
+    } else if alias.contains('"') {
+        Some("a name in quotes, for it holds a quote")
+    } else if alias.starts_with(['@', '#', '/']) {
+        Some("a direct, a room or a command, for it begins with @, # or /")
+    } else if address {
+        Some("an address")
+    } else {
+        None
+    }
+}
+
+/// The same of a room's name.
+pub(crate) fn mistaken_room(name: &str) -> Option<&'static str> {
+    if name.starts_with('@') {
+        Some("a direct, for it begins with @")
+    } else if name.contains('"') {
+        Some("a name in quotes, for it holds a quote")
+    } else {
+        None
+    }
 }
 
 /// The first `max` characters of a name, as people count them.
