@@ -28,7 +28,12 @@ pub(crate) fn open(args: &Args) -> Result<Option<SqliteStore>, Box<dyn Error>> {
 
 /// Do what is asked for instead of serving. False: it was done, and found something wrong.
 pub(crate) fn command(args: &Args, command: &Command) -> Result<bool, Box<dyn Error>> {
-    let path = data_dir::open(args.data_dir.as_deref())?.join(FILE);
+    let dir = match command {
+        Command::Restore { file } if file.exists() => data_dir::open(args.data_dir.as_deref()),
+        Command::Restore { file } => return Err(format!("there is no {}", file.display()).into()),
+        _ => data_dir::existing(args.data_dir.as_deref()),
+    };
+    let path = dir?.join(FILE);
     match command {
         Command::Check => check(&path),
         Command::Backup { file } => {
@@ -45,9 +50,6 @@ pub(crate) fn command(args: &Args, command: &Command) -> Result<bool, Box<dyn Er
             Ok(true)
         }
         Command::Restore { file } => {
-            if !file.exists() {
-                return Err(format!("there is no {}", file.display()).into());
-            }
             SqliteStore::restore(file, &path).map_err(|e| explained(e, &path))?;
             writeln!(stdout(), "restored {} to {}", file.display(), path.display())?;
             let dir = path.parent().unwrap_or(Path::new("."));
