@@ -144,6 +144,85 @@ fn an_admin_socket_is_its_user_s_alone_and_a_symbolic_link_is_none() {
 }
 
 #[test]
+fn an_admin_command_makes_and_changes_no_directory_and_a_server_takes_none_of_others() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let (none, open) = (dir.path().join("no/such"), dir.path().join("open"));
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let run = |args: &[&str]| {
+        let out = Command::new(env!("CARGO_BIN_EXE_chatnet-server")).args(args).stdin(Stdio::null()).output().unwrap();
+        assert!(!out.status.success(), "{args:?}");
+        String::from_utf8(out.stderr).unwrap()
+    };
+    for command in [&["admin", "stats"][..], &["check"], &["backup", "/dev/null/x"]] {
+        let said = run(&[command, &["--data-dir", none.to_str().unwrap()]].concat());
+        assert!(said.contains("there is no data directory") && said.contains("--data-dir"), "{said}");
+    }
+    assert!(!dir.path().join("no").exists());
+    std::fs::create_dir(&open).unwrap();
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::write(open.join("passwd"), "").unwrap();
+    let path = open.to_str().unwrap();
+    assert!(run(&["admin", "stats", "--data-dir", path]).contains("no server answers"));
+    let said = run(&["--plaintext", "--host", "127.0.0.1", "--port", "0", "--data-dir", path]);
+    assert!(said.contains("not the server's") && said.contains("chmod 700"), "{said}");
+    assert_eq!((mode(&open), std::fs::read_dir(&open).unwrap().count()), (0o755, 1), "it is as it was");
+    // One that is empty, or was the server's before, becomes its own.
+    std::fs::remove_file(open.join("passwd")).unwrap();
+    serve(&open).stop();
+    assert_eq!(mode(&open), 0o700);
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::write(open.join("notes"), "").unwrap();
+    serve(&open).stop();
+    assert_eq!(mode(&open), 0o700);
+}
+
+#[test]
+fn an_admin_reads_all_of_the_books_page_by_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = serve(&dir.path().join("data"));
+    for n in 0..250 {
+        // As its own commands do, without a program each.
+        let mut socket = std::os::unix::net::UnixStream::connect(Path::new(&server.dir).join("admin.sock")).unwrap();
+        socket.write_all(format!("announce\tn{n}\n").as_bytes()).unwrap();
+        let mut reply = String::new();
+        socket.read_to_string(&mut reply).unwrap();
+        assert!(reply.starts_with("ok"), "{reply}");
+    }
+    let numbers = |said: &str| -> Vec<u64> {
+        said.lines().filter_map(|line| line.split('\t').next().unwrap().parse().ok()).collect()
+    };
+    let (done, said) = server.admin(&["audit"]);
+    assert!(done && said.contains("--before 51 shows older ones"), "{said}");
+    assert_eq!(numbers(&said), (51..=250).rev().collect::<Vec<_>>());
+    assert_eq!(numbers(&server.admin(&["audit", "--before", "51"]).1), (1..=50).rev().collect::<Vec<_>>());
+    assert_eq!(numbers(&server.admin(&["audit", "--all"]).1), (1..=250).rev().collect::<Vec<_>>());
+    server.stop();
+}
+
+#[test]
+fn an_admin_throws_out_and_bans_by_the_names_that_people_go_by() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = serve(&dir.path().join("data"));
+    let args = ["--plaintext", "--json", "--port", &server.port, "--name", "Zo\u{eb} B"];
+    let zoe = start(env!("CARGO_BIN_EXE_chatnet"), &args);
+    zoe.event("connected");
+    let (done, said) = server.admin(&["kick", "zoe\u{308}_b", "tea"]);
+    assert!(done && said.starts_with("ended 1 session"), "{said}");
+    let guest =
+        start(env!("CARGO_BIN_EXE_chatnet"), &["--plaintext", "--json", "--port", &server.port, "--name", "troll"]);
+    guest.event("connected");
+    let (done, said) = server.admin(&["ban", "troll", "bye\u{1b}[31m"]);
+    assert!(!done && said.contains("U+001B"), "{said}");
+    let (done, said) = server.admin(&["ban", "troll"]);
+    assert!(done && said.contains("a guest may come by another name"), "{said}");
+    let (done, said) = server.admin(&["create", "server"]);
+    assert!(!done, "{said}");
+    server.stop();
+}
+
+#[test]
 fn a_wrong_password_is_told_and_is_no_argument() {
     let dir = tempfile::tempdir().unwrap();
     let server = serve(&dir.path().join("data"));

@@ -56,6 +56,7 @@ pub(crate) const HELP: &str = "\
 /kick WHO [WHY]   put somebody out of this room
 /ban WHO [FOR] [WHY]
                   keep somebody out: an alias, a mask (spam*), an address (203.0.113.0/24);
+                  /ban WHO [FOR] address [WHY] keeps out all guests who come from where that guest does;
                   FOR is a time: 90s, 10m, 2h, 7d, 2w; without one, until /unban;
                   a WHO with blanks goes in quotes, here and elsewhere: /ban \"Ada L\" 2h
 /unban WHO        let them in again
@@ -186,6 +187,16 @@ fn written(who: &str) -> String {
     if who.contains(char::is_whitespace) { format!("\"{who}\"") } else { who.to_owned() }
 }
 
+/// Why, if it is said before that a guest's address is banned too.
+fn with_address(why: &str) -> Result<Option<&str>, String> {
+    let (first, rest) = why.split_once(char::is_whitespace).unwrap_or((why, ""));
+    match rest.split_whitespace().next() {
+        _ if first != "address" => Ok(None),
+        Some(time) if looks_like_time(time) => Err(format!("the time comes first: /ban WHO {time} address")),
+        _ => Ok(Some(rest.trim())),
+    }
+}
+
 /// Until when, told to who has said it.
 fn until(time: Option<Duration>, back: &str, who: &str) -> String {
     let end = time.and_then(|time| jiff::Timestamp::now().checked_add(time).ok());
@@ -236,7 +247,11 @@ pub(crate) async fn run(client: &Client, room: Option<&Room>, ask: Ask) -> Resul
         Ask::Invite(who) => at(room, &who, here()?.invite(who.as_str()).await).await?,
         Ask::Kick(who, why) => at(room, &who, here()?.kick(who.as_str(), &why).await).await?,
         Ask::Ban(who, time, why) => {
-            at(room, &who, here()?.ban(who.as_str(), &why, time).await).await?;
+            let banned = match with_address(&why)? {
+                Some(why) => here()?.ban_with_address(who.as_str(), why, time).await,
+                None => here()?.ban(who.as_str(), &why, time).await,
+            };
+            at(room, &who, banned).await?;
             return Ok(lines([format!("* {who} is banned {}", until(time, "unban", &who))].into_iter()));
         }
         Ask::Unban(who) => here()?.unban(who.as_str()).await.map_err(failed)?,
@@ -399,6 +414,8 @@ mod tests {
         assert_eq!(parse("create", "den invite"), Some(Ok(Ask::Create("den".into(), RoomKind::InviteOnly))));
         assert!(matches!(parse("kick", ""), Some(Err(why)) if why.contains("/kick WHO")));
         assert!(matches!(parse("delete", "x"), Some(Err(_))));
+        assert_eq!(with_address("address  too loud"), Ok(Some("too loud")));
+        assert!(with_address("addressed me rudely") == Ok(None) && with_address("address 2h why").is_err());
         assert!(matches!(parse("bans", "x"), Some(Err(_))));
         assert!(matches!(parse("revoke", ""), Some(Err(why)) if why.contains("/revoke SESSION")));
         assert!(matches!(parse("nick", ""), Some(Err(why)) if why.contains("/nick ALIAS")));

@@ -10,9 +10,9 @@ use std::num::NonZeroU64;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use chatnet::store::Retention;
+use chatnet::store::{BanTarget, Retention};
 use chatnet::text::display_line;
 use chatnet::{Alias, Counters, HandleError, RoomName, ServerHandle};
 
@@ -26,6 +26,9 @@ const SOCKET: &str = "admin.sock";
 
 /// The longest command, in bytes.
 const MAX_COMMAND: u64 = 16 * 1024;
+
+/// Entries of the audit log that are asked for at once.
+const AUDIT_PAGE: usize = 200;
 
 /// How long a command may take to be sent.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -133,13 +136,7 @@ async fn run(handle: &ServerHandle, words: &[&str]) -> Answer {
             let new = alias(new)?;
             handle.rename_account(&alias(who)?, &new).await.map(|()| format!("{who} is called {new} now"))?
         }
-        ["ban", who, seconds, reason] => {
-            let duration = if seconds.is_empty() { None } else { Some(Duration::from_secs(seconds.parse()?)) };
-            handle.ban(who, reason, duration).await?;
-            let end = duration.and_then(|duration| SystemTime::now().checked_add(duration));
-            let until = end.map_or_else(|| format!("`chatnet-server admin unban {who}`"), |end| utc(millis(end)));
-            format!("banned {who} until {until}")
-        }
+        ["ban", who, seconds, reason] => ban(handle, who, seconds, reason).await?,
         ["unban", who] => handle.unban(who).await.map(|()| format!("{who} may come in again"))?,
         ["bans"] => {
             let bans = handle.bans().await?;
@@ -149,14 +146,7 @@ async fn run(handle: &ServerHandle, words: &[&str]) -> Answer {
             };
             bans.iter().map(line).collect()
         }
-        ["audit"] => {
-            let entries = handle.audit(None, 200).await?;
-            let lines = entries.iter().map(|(n, e)| {
-                let at = utc(e.at.as_millis());
-                format!("{n}\t{at}\t{}\t{}\t{}\t{}\t{}\n", e.alias, e.act, e.room, e.whom, e.text)
-            });
-            lines.collect()
-        }
+        ["audit", before, limit] => audit(handle, before, limit).await?,
         _ => return Err("this server doesn't know the command; is it of another version?".into()),
     };
     Ok(text)
@@ -179,10 +169,6 @@ fn stats(counters: &Counters) -> String {
         ("bytes_out", counters.bytes_out),
     ];
     rows.iter().map(|(name, n)| format!("{name:<15}{n:>12}\n")).collect()
-}
-
-fn millis(at: SystemTime) -> i64 {
-    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// A time as RFC 3339, in UTC.
@@ -267,44 +253,58 @@ async fn sessions(handle: &ServerHandle) -> Result<String, HandleError> {
     }
 }
 
-/// End all sessions of an alias.
+/// End all sessions of somebody.
 async fn kick(handle: &ServerHandle, who: &str, reason: &str) -> Answer {
-    let (mut ended, mut after) = (0, None);
-    loop {
-        let page = handle.sessions(after, 1000).await?;
-        for session in page.items.iter().filter(|session| session.alias.as_str().eq_ignore_ascii_case(who)) {
-            ended += u64::from(handle.disconnect(session.session, reason).await.is_ok());
-        }
-        match page.items.last() {
-            Some(last) if page.more => after = Some(last.session),
-            _ if ended == 0 => return Err(format!("nobody is here as {who}").into()),
-            _ => return Ok(format!("ended {} of {who}", counted(ended, "session"))),
-        }
+    match handle.kick(who, reason).await {
+        Ok(ended) => Ok(format!("ended {} of {who}", counted(ended as u64, "session"))),
+        Err(HandleError::NoSuchPerson) => Err(format!("nobody is here as {who}").into()),
+        Err(e) => Err(e.into()),
     }
+}
+
+/// Keep somebody out.
+async fn ban(handle: &ServerHandle, who: &str, seconds: &str, reason: &str) -> Answer {
+    let duration = if seconds.is_empty() { None } else { Some(Duration::from_secs(seconds.parse()?)) };
+    let ban = handle.ban(who, reason, duration).await?;
+    let until = ban.until.map_or_else(|| format!("`chatnet-server admin unban {who}`"), |end| utc(end.as_millis()));
+    let hint = match &ban.target {
+        BanTarget::Guest { alias, .. } => format!(
+            "\n{alias} is a guest: whoever comes as {alias} is kept out, but a guest may come by another name; \
+             `chatnet-server admin sessions` shows addresses, which can be banned too"
+        ),
+        _ => String::new(),
+    };
+    Ok(format!("banned {} until {until}{hint}", ban.target))
+}
+
+/// Entries of the audit log, newest first: so many before this one.
+async fn audit(handle: &ServerHandle, before: &str, limit: &str) -> Answer {
+    let before = if before.is_empty() { None } else { Some(before.parse()?) };
+    let entries = handle.audit(before, limit.parse()?).await?;
+    let lines = entries.iter().map(|(n, e)| {
+        let at = utc(e.at.as_millis());
+        format!("{n}\t{at}\t{}\t{}\t{}\t{}\t{}\n", e.alias, e.act, e.room, e.whom, e.text)
+    });
+    Ok(lines.collect())
 }
 
 /// Send a command to the running server, and print what it answers.
 pub(crate) fn command(given: Option<&Path>, admin: &Admin) -> Result<bool, Box<dyn Error>> {
-    let path = data_dir::open(given)?.join(SOCKET);
-    let words = words(admin)?;
-    if words.iter().any(|word| word.contains(['\t', '\n'])) {
-        return Err("a tab or a line end has no place in an admin command".into());
-    }
-    let mut stream = UnixStream::connect(&path)
-        .map_err(|e| format!("no server answers at {}: {e}; is it running, with this --data-dir?", path.display()))?;
-    stream.write_all(format!("{}\n", words.join("\t")).as_bytes())?;
-    let mut reply = BufReader::new(stream);
-    let (mut verdict, mut text) = (String::new(), String::new());
-    reply.read_line(&mut verdict)?;
-    reply.read_to_string(&mut text)?;
-    if verdict.trim_end() != "ok" {
-        return Err(display_line(&text).into_owned().into());
-    }
-    let mut out = io::stdout().lock();
-    for line in text.lines() {
-        // Aliases and reasons are strangers' words.
-        let cells: Vec<_> = line.split('\t').map(display_line).collect();
-        writeln!(out, "{}", cells.join("\t"))?;
+    let path = data_dir::existing(given)?.join(SOCKET);
+    let mut words = words(admin)?;
+    loop {
+        let text = exchange(&path, &words)?;
+        print(&text)?;
+        let Admin::Audit { all, .. } = admin else { break };
+        let last = text.lines().last().and_then(|line| line.split('\t').next()).unwrap_or_default().to_owned();
+        if text.lines().count() < AUDIT_PAGE || last == "1" {
+            break;
+        }
+        if !all {
+            eprintln!("these are the newest {AUDIT_PAGE}; --before {last} shows older ones, --all shows all");
+            break;
+        }
+        words[1] = last;
     }
     // Not on stdout: that is the code, for whatever takes it from there.
     if let Admin::ResetCode { alias } = admin {
@@ -312,6 +312,35 @@ pub(crate) fn command(given: Option<&Path>, admin: &Admin) -> Result<bool, Box<d
         eprintln!("chatnet --account {} --reset", display_line(&quoted(alias)));
     }
     Ok(true)
+}
+
+/// Ask the running server; what it answers.
+fn exchange(path: &Path, words: &[String]) -> Result<String, Box<dyn Error>> {
+    if words.iter().any(|word| word.contains(['\t', '\n'])) {
+        return Err("a tab or a line end has no place in an admin command".into());
+    }
+    let line = format!("{}\n", words.join("\t"));
+    if line.len() as u64 > MAX_COMMAND {
+        return Err(format!("an admin command has at most {MAX_COMMAND} bytes").into());
+    }
+    let mut stream = UnixStream::connect(path)
+        .map_err(|e| format!("no server answers at {}: {e}; is it running, with this --data-dir?", path.display()))?;
+    stream.write_all(line.as_bytes())?;
+    let mut reply = BufReader::new(stream);
+    let (mut verdict, mut text) = (String::new(), String::new());
+    reply.read_line(&mut verdict)?;
+    reply.read_to_string(&mut text)?;
+    if verdict.trim_end() == "ok" { Ok(text) } else { Err(display_line(&text).into_owned().into()) }
+}
+
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for line in text.lines() {
+        // Aliases and reasons are strangers' words.
+        let cells: Vec<_> = line.split('\t').map(display_line).collect();
+        writeln!(out, "{}", cells.join("\t"))?;
+    }
+    Ok(())
 }
 
 /// A word as a shell takes it.
@@ -349,6 +378,9 @@ fn words(admin: &Admin) -> io::Result<Vec<String>> {
         }
         Admin::Unban { whom } => words(&["unban", whom]),
         Admin::Bans => words(&["bans"]),
-        Admin::Audit => words(&["audit"]),
+        Admin::Audit { before, .. } => {
+            let before = before.map(|n| n.to_string()).unwrap_or_default();
+            words(&["audit", &before, &AUDIT_PAGE.to_string()])
+        }
     })
 }

@@ -244,6 +244,13 @@ pub(crate) enum Admin {
     Unban { whom: String },
     /// List bans from the server
     Bans,
-    /// List what was done to keep order
-    Audit,
+    /// List what was done to keep order, newest first: the last 200 acts
+    Audit {
+        /// The 200 before the act of this number
+        #[structopt(long, value_name = "NUMBER", conflicts_with = "all")]
+        before: Option<u64>,
+        /// Every act there is
+        #[structopt(long)]
+        all: bool,
+    },
 }

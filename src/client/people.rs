@@ -262,7 +262,8 @@ impl Room {
         self.moderate(self.on(EventKind::KICK, whom.into(), reason, None)).await
     }
 
-    /// Keep somebody out: an alias or id, a mask (`spam*`), an address prefix (`203.0.113.0/24`).
+    /// Keep somebody out: an alias or id, a mask (`spam*`), an address prefix (`203.0.113.0/24`). A guest is kept out by the
+    /// alias, and may come by another one: see [`ban_with_address`](Self::ban_with_address).
     ///
     /// # Errors
     ///
@@ -274,6 +275,20 @@ impl Room {
         duration: Option<Duration>,
     ) -> Result<(), RequestError> {
         self.moderate(self.on(EventKind::BAN, whom.into(), reason, duration)).await
+    }
+
+    /// Keep a guest out, and all guests who come from where this one comes from. Nobody is shown where that is.
+    ///
+    /// # Errors
+    ///
+    /// See above; it is an account, or a guest who isn't connected.
+    pub async fn ban_with_address(
+        &self,
+        whom: impl Into<Whom>,
+        reason: &str,
+        duration: Option<Duration>,
+    ) -> Result<(), RequestError> {
+        self.moderate(Moderate { value: Some(1), ..self.on(EventKind::BAN, whom.into(), reason, duration) }).await
     }
 
     /// Take a ban back.
@@ -318,6 +333,16 @@ impl Room {
         self.moderate(Moderate { value, ..self.on(EventKind::ROLE, whom.into(), "", None) }).await
     }
 
+    /// Remove a message, whoever said it, and say why. Whoever has it already may keep it.
+    ///
+    /// # Errors
+    ///
+    /// See above.
+    pub async fn delete_message_for(&self, seq: Seq, reason: &str) -> Result<(), RequestError> {
+        let text = (!reason.is_empty()).then(|| reason.to_owned());
+        self.moderate(Moderate { value: Some(seq.get()), text, ..self.act(EventKind::DELETION) }).await
+    }
+
     /// Remove a message, whoever said it. Whoever has it already may keep it.
     ///
     /// # Errors
@@ -327,16 +352,25 @@ impl Room {
         self.moderate(Moderate { value: Some(seq.get()), ..self.act(EventKind::DELETION) }).await
     }
 
-    /// Who is banned here.
+    /// Who is banned here: everybody, in as many pages as it takes.
     ///
     /// # Errors
     ///
     /// See above.
     pub async fn bans(&self) -> Result<Vec<Ban>, RequestError> {
-        let reply = self.client().again(Some(self.id()), |request, room| to_frame(&ListBans { request, room })).await?;
-        let page: BansPage = decode(reply)?;
+        let mut bans: Vec<BanEntry> = Vec::new();
+        loop {
+            let skip = u32::try_from(bans.len()).ok().filter(|skip| *skip > 0);
+            let make = move |request, room| to_frame(&ListBans { request, room, skip });
+            let page: BansPage = decode(self.client().again(Some(self.id()), make).await?)?;
+            let more = page.more == Some(true) && !page.bans.is_empty();
+            bans.extend(page.bans);
+            if !more {
+                break;
+            }
+        }
         let ban =
             |BanEntry { whom, by, reason, until }| Ban { whom, by, reason, until: until.map(Timestamp::from_millis) };
-        Ok(page.bans.into_iter().map(ban).collect())
+        Ok(bans.into_iter().map(ban).collect())
     }
 }

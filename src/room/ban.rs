@@ -3,16 +3,31 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use super::Author;
 use crate::id::{Alias, PrincipalId};
 use crate::limit::Network;
-use crate::text;
+use crate::protocol::PrincipalKind;
+use crate::text::{self, NameError};
+
+/// The longest mask, in characters as people count them.
+const MAX_MASK: usize = 64;
 
 /// Whom a ban is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BanTarget {
-    /// This one, under whatever alias; the one of the time is for reading.
+    /// This account, under whatever alias; the one of the time is for reading.
     Principal(PrincipalId, Alias),
+    /// This guest, and whatever guest shows this alias, or one that looks like it: a guest who comes again is another
+    /// principal. Accounts are not meant.
+    Guest {
+        /// Who it was.
+        principal: PrincipalId,
+        /// Under which alias.
+        alias: Alias,
+        /// Guests from there are meant too. It isn't shown.
+        from: Option<Network>,
+    },
     /// Whoever's alias fits, or looks as if it did: `*` stands for any characters, `?` for one; letter case doesn't count.
     Mask(String),
     /// Whoever comes from there.
@@ -22,7 +37,7 @@ pub enum BanTarget {
 impl fmt::Display for BanTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Principal(_, alias) => alias.fmt(f),
+            Self::Principal(_, alias) | Self::Guest { alias, .. } => alias.fmt(f),
             Self::Mask(mask) => mask.fmt(f),
             Self::Address(network) => network.fmt(f),
         }
@@ -30,6 +45,16 @@ impl fmt::Display for BanTarget {
 }
 
 impl BanTarget {
+    /// Somebody.
+    pub fn of(who: &Author, from: Option<Network>) -> Self {
+        let (principal, alias) = (who.principal, who.alias.clone());
+        if who.kind == PrincipalKind::Guest {
+            Self::Guest { principal, alias, from }
+        } else {
+            Self::Principal(principal, alias)
+        }
+    }
+
     /// A mask, a network (`203.0.113.0/24`, `2001:db8::/48`) or an address, which stands for what counts as
     /// [one](Network::around); none for a name that is neither.
     pub fn pattern(raw: &str) -> Option<Self> {
@@ -39,18 +64,52 @@ impl BanTarget {
         }
     }
 
-    /// Whether the ban is for somebody.
-    pub fn fits(&self, principal: PrincipalId, alias: &Alias, address: Option<IpAddr>) -> bool {
+    /// Check that it may be a new one: a mask is longer than an alias at most by its stars, and holds what an alias may.
+    pub(crate) fn check(&self) -> Result<(), NameError> {
         match self {
-            Self::Principal(banned, _) => *banned == principal,
+            Self::Mask(mask) => text::check_name(mask, "mask", MAX_MASK).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the ban is for somebody.
+    pub fn fits(&self, who: &Author, address: Option<IpAddr>) -> bool {
+        let comes_from = |network: &Network| address.is_some_and(|address| network.contains(address));
+        match self {
+            Self::Principal(banned, _) => *banned == who.principal,
+            Self::Guest { from, .. } => {
+                self.names(who) || who.kind == PrincipalKind::Guest && from.as_ref().is_some_and(comes_from)
+            }
             Self::Mask(mask) => {
-                fits(mask, &alias.folded()) || {
+                fits(mask, &who.alias.folded()) || {
                     // Letters that look alike are taken for each other.
-                    let (masks, aliases) = (text::looks(mask), alias.looks());
+                    let (masks, aliases) = (text::looks(mask), who.alias.looks());
                     masks.iter().any(|mask| aliases.iter().any(|alias| fits(mask, alias)))
                 }
             }
-            Self::Address(network) => address.is_some_and(|address| network.contains(address)),
+            Self::Address(network) => comes_from(network),
+        }
+    }
+
+    /// Whether it is somebody who is banned by this, and no pattern that they fit.
+    pub(crate) fn names(&self, who: &Author) -> bool {
+        match self {
+            Self::Principal(banned, _) => *banned == who.principal,
+            Self::Guest { principal, alias, .. } => {
+                *principal == who.principal || who.kind == PrincipalKind::Guest && alias.is_like(&who.alias)
+            }
+            Self::Mask(_) | Self::Address(_) => false,
+        }
+    }
+
+    /// Whether this is about the same as another one, which is none any more beside it.
+    pub(crate) fn replaces(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Principal(a, _), Self::Principal(b, _)) => a == b,
+            (Self::Guest { principal: a, alias, .. }, Self::Guest { principal: b, alias: other, .. }) => {
+                a == b || alias.is_like(other)
+            }
+            (a, b) => a == b,
         }
     }
 }
@@ -85,10 +144,14 @@ fn matches(mask: &[char], name: &[char]) -> bool {
 mod tests {
     use super::*;
 
+    fn who(n: u8, kind: PrincipalKind, alias: &str) -> Author {
+        Author { principal: PrincipalId::from_bytes([n; 16]), kind, alias: Alias::parse(alias).unwrap() }
+    }
+
     fn fits(ban: &str, alias: &str, address: Option<&str>) -> bool {
         let address = address.map(|address| address.parse().unwrap());
         let ban = BanTarget::pattern(ban).unwrap();
-        ban.fits(PrincipalId::from_bytes([1; 16]), &Alias::parse(alias).unwrap(), address)
+        ban.fits(&who(1, PrincipalKind::Account, alias), address)
     }
 
     #[test]
@@ -118,10 +181,36 @@ mod tests {
 
     #[test]
     fn somebody_stays_banned_under_another_alias() {
-        let (ada, alias) = (PrincipalId::from_bytes([1; 16]), Alias::parse("ada").unwrap());
-        let ban = BanTarget::Principal(ada, alias.clone());
-        assert!(ban.fits(ada, &Alias::parse("bob").unwrap(), None));
-        assert!(!ban.fits(PrincipalId::from_bytes([2; 16]), &alias, None));
+        let ban = BanTarget::of(&who(1, PrincipalKind::Account, "ada"), None);
+        assert!(ban.fits(&who(1, PrincipalKind::Account, "bob"), None));
+        assert!(!ban.fits(&who(2, PrincipalKind::Guest, "ada"), None));
         assert_eq!(ban.to_string(), "ada");
+    }
+
+    #[test]
+    fn a_guest_stays_banned_who_comes_again_under_the_same_alias_and_an_account_is_somebody_else() {
+        let from = "203.0.113.7".parse().map(Network::around).ok();
+        let ban = BanTarget::of(&who(1, PrincipalKind::Guest, "troll"), from);
+        let there = from.and_then(|_| "203.0.113.7".parse().ok());
+        assert!(
+            ban.fits(&who(1, PrincipalKind::Guest, "bob"), None)
+                && ban.fits(&who(2, PrincipalKind::Guest, "TROLL"), None)
+        );
+        assert!(
+            ban.fits(&who(3, PrincipalKind::Guest, "bob"), there)
+                && !ban.fits(&who(3, PrincipalKind::Guest, "bob"), None)
+        );
+        assert!(!ban.fits(&who(4, PrincipalKind::Account, "troll"), there));
+        let again = BanTarget::of(&who(2, PrincipalKind::Guest, "tr0ll"), None);
+        assert!(
+            again.replaces(&ban) && !again.replaces(&BanTarget::of(&who(4, PrincipalKind::Account, "troll"), None))
+        );
+    }
+
+    #[test]
+    fn a_mask_holds_what_an_alias_may_and_is_not_much_longer() {
+        let check = |mask: &str| BanTarget::pattern(mask).unwrap().check();
+        assert!(check("spam*").is_ok() && check("* the ?").is_ok());
+        assert!(check("a\u{1b}*").is_err() && check("\u{202e}*").is_err() && check(&"*".repeat(65)).is_err());
     }
 }

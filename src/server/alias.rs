@@ -116,6 +116,10 @@ fn check(shared: &Shared, conn: &Conn, who: &Arc<Author>, alias: &Alias) -> Resu
             let text = format!("who is called so is banned from {}; choose another alias, or leave it", room.name);
             return Err(Refusal::new(Code::ROOM_BANNED, text));
         }
+        if state.house.muted_namesake(&named, now).is_some() {
+            let text = format!("who is called so may not talk in {}; choose another alias, or leave it", room.name);
+            return Err(Refusal::new(Code::MUTED, text));
+        }
         if let Err(code) = may(role(who), Action::ChangeAlias, &state.house.settings, Ticket::default()) {
             // Of a room that somebody is about to leave, or to come into, nothing follows.
             if code == Code::MUTED {

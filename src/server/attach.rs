@@ -507,6 +507,8 @@ pub(super) fn restore(shared: &Arc<Shared>, snapshot: Snapshot) {
         if let Some((a, b)) = room.pair {
             let mut state = room.lock();
             state.house.blocked = shared.people.are_apart(a, b);
+            let deleted = |who| shared.people.knows(who) && shared.people.account(who).is_none();
+            state.house.deserted = deleted(a) || deleted(b);
             state.house.changed();
         }
     }

@@ -3,16 +3,19 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::books;
 use super::committer::{Decided, NotDone};
 use super::house::{self, Who};
 use super::membership;
 use super::moderation::{Target, body, words};
+use super::names;
 use super::requests;
 use super::rooms::{Member, Room, State, person};
 use super::shared::{Clock, Shared};
 use crate::handler::Ruling;
 use crate::id::{PrincipalId, RoomId, Timestamp};
-use crate::protocol::message::{EventKind, Moderate, Rank, RoomChange};
+use crate::limit::Network;
+use crate::protocol::message::{EventKind, Moderate, Rank, RoomChange, RoomSettings, Whom};
 use crate::protocol::{Code, PrincipalKind};
 use crate::room::permission::{Ticket, may};
 use crate::room::{Action, Author, BanTarget, Role};
@@ -28,6 +31,8 @@ pub(super) struct Deed {
     pub(super) action: Action,
     pub(super) target: Option<Target>,
     pub(super) password: Option<String>,
+    /// Who said what is to be removed.
+    pub(super) said_by: Option<String>,
 }
 
 fn not(code: Code, text: &str) -> NotDone {
@@ -56,12 +61,13 @@ impl Deed {
         };
         let text = moderate.text.clone().filter(|text| !text.is_empty());
         let change = RoomChange { whom, text, ..RoomChange::default() };
+        let before = state.house.settings.clone();
         let mut decided = match moderate.act {
             EventKind::TOPIC => topic(room, state, change),
             EventKind::SETTINGS => self.settings(room, state, moderate.clone(), change),
             EventKind::KICK => self.kick(room, state, change),
-            EventKind::BAN => self.ban(room, state, until, change),
-            EventKind::UNBAN => self.unban(room, state, change),
+            EventKind::BAN => self.ban(room, state, &moderate, until, change),
+            EventKind::UNBAN => self.unban(room, state, &moderate, change),
             EventKind::MUTE => {
                 // For ever is a time too.
                 let forever = Timestamp::from_millis(i64::MAX);
@@ -78,7 +84,7 @@ impl Deed {
             _ => deletion(state, moderate.value, change),
         }?;
         decided.event.0 = moderate.act;
-        decided.changes.push(Change::Audit(self.audit(&moderate, now)));
+        decided.changes.push(Change::Audit(self.audit(&moderate, until, before)));
         Ok(decided)
     }
 
@@ -147,19 +153,20 @@ impl Deed {
         &self,
         room: RoomId,
         state: &State,
+        moderate: &Moderate,
         until: Option<Timestamp>,
         change: RoomChange,
     ) -> Result<Decided, NotDone> {
-        let (target, mut changes) = match &self.target {
-            Some(Target::Somebody(author)) => {
-                (BanTarget::Principal(author.principal, author.alias.clone()), Vec::new())
-            }
-            Some(Target::Pattern(pattern)) => (pattern.clone(), Vec::new()),
+        let target = match &self.target {
+            Some(Target::Somebody(author)) => BanTarget::of(author, self.from(author, moderate.value)?),
+            Some(Target::Pattern(pattern)) => pattern.clone(),
             None => return Err(not(Code::BAD_REQUEST, "say whom")),
         };
         let reason = change.text.clone().unwrap_or_default();
         let by = self.actor.alias.clone();
         let ban = BanRecord { room: Some(room), target: target.clone(), by, reason: reason.clone(), until };
+        let before = state.house.bans.iter().filter(|other| ban.target.replaces(&other.target));
+        let mut changes: Vec<_> = before.map(lifted).collect();
         changes.push(Change::PutBan(ban.clone()));
         // Members whom it is for are none any more, whether they are here or not; those who keep order stay.
         let mut out_of_it = Vec::new();
@@ -169,9 +176,8 @@ impl Deed {
             changes.push(house::record(&standing));
             out_of_it.push(standing);
         } else {
-            let fits = |standing: &&StandingRecord| {
-                standing.rank == Rank::Member && target.fits(standing.principal, &standing.alias, None)
-            };
+            let fits =
+                |standing: &&StandingRecord| standing.rank == Rank::Member && target.fits(&standing.author(), None);
             for standing in state.house.standings.values().filter(fits) {
                 let mut standing = standing.clone();
                 (standing.member, standing.invited) = (false, false);
@@ -185,11 +191,12 @@ impl Deed {
             _ => None,
         };
         let members = out_of_it.clone();
+        let hint = self.hint("banned", matches!(&target, BanTarget::Guest { from: None, .. }));
         Ok(Decided {
             event: (EventKind::BAN, body(&RoomChange { until: until.map(Timestamp::as_millis), mask, ..change })),
             changes,
             apply: Box::new(move |_, state| {
-                state.house.bans.retain(|other| other.target != ban.target);
+                state.house.bans.retain(|other| !ban.target.replaces(&other.target));
                 state.house.bans.push(ban);
                 out_of_it.into_iter().for_each(|standing| state.house.put(standing));
             }),
@@ -197,29 +204,60 @@ impl Deed {
                 members.iter().for_each(|standing| shared.people.left(standing.principal, room.id));
                 let how = until.map_or_else(|| "banned".to_owned(), |until| format!("banned until {until}"));
                 put_out_banned(shared, room, &out(&how, &reason));
+                hint(shared);
             })),
         })
     }
 
-    fn unban(&self, room: RoomId, state: &State, change: RoomChange) -> Result<Decided, NotDone> {
-        let is = |ban: &BanRecord| match &self.target {
-            Some(Target::Somebody(author)) => {
-                matches!(&ban.target, BanTarget::Principal(banned, _) if *banned == author.principal)
-            }
-            Some(Target::Pattern(pattern)) => ban.target == *pattern,
-            None => false,
-        };
-        let Some(ban) = state.house.bans.iter().find(|ban| is(ban)).cloned() else {
-            return Err(not(Code::BAD_REQUEST, "there is no such ban; /bans shows them"));
-        };
-        let mask = match &ban.target {
-            BanTarget::Mask(mask) => Some(mask.clone()),
+    /// Where a guest comes from, if that is to be banned too.
+    fn from(&self, target: &Author, value: Option<u64>) -> Result<Option<Network>, NotDone> {
+        if value.is_none_or(|value| value == 0) {
+            return Ok(None);
+        }
+        if target.kind != PrincipalKind::Guest {
+            return Err(not(Code::BAD_REQUEST, "an account is banned wherever it comes from; leave the address out"));
+        }
+        let mut sessions = self.shared.sessions.of(target.principal).into_iter();
+        let address = sessions.find_map(|session| session.conn()?.address);
+        let gone = || not(Code::BAD_REQUEST, "where they come from isn't known: they are not connected");
+        address.map(|address| Some(Network::around(address.ip()))).ok_or_else(gone)
+    }
+
+    /// What whoever acts on a guest is told, for a guest has no more than a name.
+    fn hint(&self, how: &str, by_alias: bool) -> impl FnOnce(&Arc<Shared>) + Send + use<> {
+        let guest = match &self.target {
+            Some(Target::Somebody(author)) if author.kind == PrincipalKind::Guest && by_alias => Some(&author.alias),
             _ => None,
         };
+        let text = guest.map(|alias| {
+            format!("{alias} is a guest: whoever comes as {alias} is {how} here, but a guest may come by another name")
+        });
+        let actor = self.actor.principal;
+        move |shared| text.into_iter().for_each(|text| requests::tell(shared, actor, &text))
+    }
+
+    fn unban(&self, room: RoomId, state: &State, moderate: &Moderate, change: RoomChange) -> Result<Decided, NotDone> {
+        let name = match &moderate.whom {
+            Some(Whom::Name(name)) => name.as_str(),
+            _ => "",
+        };
+        let is = |ban: &BanRecord| match &self.target {
+            Some(Target::Somebody(author)) => names::is_called_so(&ban.target, name, Some(author)),
+            // An alias from before there were rules may look like a pattern.
+            Some(Target::Pattern(pattern)) => ban.target == *pattern || names::is_called_so(&ban.target, name, None),
+            None => false,
+        };
+        let bans: Vec<BanRecord> = state.house.bans.iter().filter(|ban| is(ban)).cloned().collect();
+        let mask = match bans.first().map(|ban| &ban.target) {
+            None => return Err(not(Code::BAD_REQUEST, "there is no such ban; /bans shows them")),
+            Some(BanTarget::Mask(mask)) => Some(mask.clone()),
+            Some(_) => None,
+        };
+        debug_assert!(bans.iter().all(|ban| ban.room == Some(room)), "a room has its own bans");
         Ok(Decided {
             event: (EventKind::UNBAN, body(&RoomChange { mask, ..change })),
-            changes: vec![Change::DropBan { room: Some(room), target: ban.target.to_string() }],
-            apply: Box::new(move |_, state| state.house.bans.retain(|other| other.target != ban.target)),
+            changes: bans.iter().map(lifted).collect(),
+            apply: Box::new(move |_, state| state.house.bans.retain(|other| !bans.contains(other))),
             then: None,
         })
     }
@@ -231,9 +269,29 @@ impl Deed {
         until: Option<Timestamp>,
         change: RoomChange,
     ) -> Result<Decided, NotDone> {
-        let mut standing = state.house.standing(room, &*self.somebody()?);
+        let target = self.somebody()?;
+        let mut standing = state.house.standing(room, &target);
         standing.muted_until = until;
-        Ok(standing_only(standing, &change))
+        let mut decided = standing_only(standing, &change);
+        // Of those who were muted under this alias only this one is left, and nobody whose time is over.
+        let now = Clock::timestamp();
+        let is_over = |standing: &&StandingRecord| {
+            let (guest, muted) = (standing.kind == PrincipalKind::Guest, standing.muted_until);
+            let over = muted.is_some_and(|until| until <= now) && !state.members.has(standing.principal);
+            let same = muted.is_some() && target.kind == PrincipalKind::Guest && standing.alias.is_like(&target.alias);
+            guest && standing.principal != target.principal && (over || same)
+        };
+        let over: Vec<StandingRecord> = state.house.standings.values().filter(is_over).cloned().collect();
+        let over: Vec<_> = over.into_iter().map(|other| StandingRecord { muted_until: None, ..other }).collect();
+        decided.changes.extend(over.iter().map(house::record));
+        let apply = decided.apply;
+        decided.apply = Box::new(move |room, state| {
+            over.into_iter().for_each(|standing| state.house.put(standing));
+            apply(room, state);
+        });
+        let hint = self.hint("muted", until.is_some());
+        decided.then = Some(Box::new(move |shared, _| hint(shared)));
+        Ok(decided)
     }
 
     fn invite(&self, room: RoomId, state: &State, change: RoomChange) -> Result<Decided, NotDone> {
@@ -282,19 +340,36 @@ impl Deed {
         Ok(decided)
     }
 
-    fn audit(&self, moderate: &Moderate, now: Timestamp) -> AuditRecord {
+    fn audit(&self, moderate: &Moderate, end: Option<Timestamp>, before: RoomSettings) -> AuditRecord {
         let whom = match &self.target {
             Some(Target::Somebody(author)) => author.alias.to_string(),
             Some(Target::Pattern(pattern)) => pattern.to_string(),
-            None => String::new(),
+            None => self.said_by.clone().unwrap_or_default(),
         };
-        let room = self.shared.rooms.by_id(moderate.room).map(|room| room.name.to_string()).unwrap_or_default();
-        let mut text = moderate.text.clone().unwrap_or_default();
-        if let Some(value) = moderate.value {
-            text = format!("{value} {text}").trim_end().to_owned();
-        }
-        let (by, alias, act) = (self.actor.principal, self.actor.alias.clone(), word(moderate.act).to_owned());
-        AuditRecord { at: now, by, alias, act, room, whom, text }
+        let room = self.shared.rooms.by_id(moderate.room).map(|room| room.name.clone());
+        let why = moderate.text.as_deref().unwrap_or_default();
+        let text = match (moderate.act, moderate.value, &moderate.settings) {
+            (EventKind::SETTINGS, _, Some(after)) => books::differences(&before, after, moderate.password.is_some()),
+            (EventKind::ROLE, Some(value), _) => rank_word(value).to_owned(),
+            (EventKind::DELETION, Some(seq), _) if why.is_empty() => format!("#{seq}"),
+            (EventKind::DELETION, Some(seq), _) => format!("#{seq}: {why}"),
+            (EventKind::BAN, Some(1..), _) => books::until(end, format!("and guests from there {why}").trim_end()),
+            _ => books::until(end, why),
+        };
+        books::entry(&self.actor, word(moderate.act), room.as_ref(), &whom, &text)
+    }
+}
+
+/// A ban that is taken back, as the store is told.
+fn lifted(ban: &BanRecord) -> Change {
+    Change::DropBan { room: ban.room, target: ban.target.clone() }
+}
+
+fn rank_word(value: u64) -> &'static str {
+    match value {
+        2 => "moderator",
+        3 => "owner",
+        _ => "member",
     }
 }
 

@@ -11,16 +11,21 @@ use futures::io::{AsyncRead, AsyncWrite};
 
 use super::accept;
 use super::attach;
+use super::books;
 use super::committer::Submission;
 use super::conn::Close;
 use super::flusher::Turn;
+use super::membership;
+use super::moderation::find;
 use super::publish;
+use super::session::Session;
 use super::shared::{Clock, Shared};
 use crate::id::{Alias, PrincipalId, RoomId, RoomName, Seq, SessionId, Timestamp, random_u32};
 use crate::protocol::Code;
-use crate::protocol::message::{EventKind, Notice};
+use crate::protocol::message::{EventKind, Notice, Whom};
 use crate::room::Run;
 use crate::rt;
+use crate::store::Change;
 
 /// The most entries that one page of an inspection has.
 const MAX_PAGE: usize = 1000;
@@ -76,7 +81,7 @@ impl ServerHandle {
             }
             turn.step().await;
         }
-        Ok(())
+        note(shared, "announce", None, "", &notice.text, Vec::new()).await
     }
 
     /// Say something in a room, as the application. It is an event of the room's log like any other; a room that
@@ -90,6 +95,9 @@ impl ServerHandle {
         let shared = self.running()?;
         let text = text.as_ref();
         valid(shared, text)?;
+        if shared.rooms.find(room).is_none() {
+            room.clone().addressable().map_err(|e| HandleError::Text(e.to_string()))?;
+        }
         shared.commits.room().await;
         let opened = shared.rooms.open(room, true, Clock::timestamp(), |change| shared.keep(change), |_, _| Vec::new());
         let (room, _) = opened.map_err(|_| HandleError::TooManyRooms)?;
@@ -115,7 +123,7 @@ impl ServerHandle {
         let redacted = shared.store.redact(room.id, seq, EventKind::REMOVED, b"").await;
         room.lock().tail.redact(seq, EventKind::REMOVED, b"");
         match redacted {
-            Ok(true) => Ok(()),
+            Ok(true) => note(shared, "delete", Some(&room.name), "", &format!("#{seq}"), Vec::new()).await,
             Ok(false) => Err(HandleError::NoSuchEvent),
             Err(e) => Err(HandleError::Store(e.to_string())),
         }
@@ -185,20 +193,40 @@ impl ServerHandle {
         })
     }
 
-    /// End somebody's session. They are told `reason`.
+    /// End somebody's session. They are told `reason`, which is one line of at most 1024 bytes.
     ///
     /// # Errors
     ///
-    /// There is no such session (any more); the server has stopped.
+    /// There is no such session (any more); the reason is too long or holds control characters; the store failed; the
+    /// server has stopped.
     pub async fn disconnect(&self, session: SessionId, reason: &str) -> Result<(), HandleError> {
         let shared = self.running()?;
+        is_reason(shared, reason)?;
         let session = shared.sessions.find(session).ok_or(HandleError::NoSuchSession)?;
-        let close = Close::bye(Code::DISCONNECTED, crate::text::display_line(reason));
-        match session.conn() {
-            Some(conn) => conn.request_close(close),
-            None => attach::end(shared, &session, &close).await,
+        end(shared, &session, reason).await;
+        note(shared, "disconnect", None, session.author().alias.as_str(), reason, Vec::new()).await
+    }
+
+    /// End all sessions of somebody, who is named as commands of clients name people: letter case doesn't count, nor how
+    /// letters are composed, and `_` stands for a space. They are told `reason`. Resolves to how many there were.
+    ///
+    /// # Errors
+    ///
+    /// Nobody of this name is here; the reason is too long or holds control characters; the store failed; the server has
+    /// stopped.
+    pub async fn kick(&self, whom: &str, reason: &str) -> Result<usize, HandleError> {
+        let shared = self.running()?;
+        is_reason(shared, reason)?;
+        let who = find(shared, &Whom::Name(whom.to_owned())).ok_or(HandleError::NoSuchPerson)?;
+        let sessions = shared.sessions.of(who.principal);
+        if sessions.is_empty() {
+            return Err(HandleError::NoSuchPerson);
         }
-        Ok(())
+        for session in &sessions {
+            end(shared, session, reason).await;
+        }
+        note(shared, "kick", None, who.alias.as_str(), reason, Vec::new()).await?;
+        Ok(sessions.len())
     }
 
     /// Stop: take no more connections, store what was published, say goodbye to everybody, and wait for at most
@@ -262,6 +290,33 @@ impl ServerHandle {
 
 fn valid(shared: &Shared, text: &str) -> Result<(), HandleError> {
     publish::check(EventKind::TEXT, text.as_bytes(), shared.config.max_event).map_err(|(_, why)| HandleError::Text(why))
+}
+
+/// Whether this may be a reason: what holds of those that clients give, too.
+pub(super) fn is_reason(shared: &Shared, text: &str) -> Result<(), HandleError> {
+    membership::topic(text, shared.config.max_event).map_err(|refusal| HandleError::Text(refusal.text))
+}
+
+/// End a session.
+async fn end(shared: &Arc<Shared>, session: &Arc<Session>, reason: &str) {
+    let close = Close::bye(Code::DISCONNECTED, crate::text::display_line(reason));
+    match session.conn() {
+        Some(conn) => conn.request_close(close),
+        None => attach::end(shared, session, &close).await,
+    }
+}
+
+/// Keep what the application has done, with its entry of the audit log.
+pub(super) async fn note(
+    shared: &Arc<Shared>,
+    act: &str,
+    room: Option<&RoomName>,
+    whom: &str,
+    text: &str,
+    mut changes: Vec<Change>,
+) -> Result<(), HandleError> {
+    changes.push(Change::Audit(books::entry(&shared.app, act, room, whom, text)));
+    shared.keep_surely(changes).await.map_err(|e| HandleError::Store(e.to_string()))
 }
 
 /// An event that the application published.

@@ -1,16 +1,15 @@
 //! What an application can do with the people of a running server.
 
-use std::sync::Arc;
-
 use super::alias::{NotRenamed, rename};
 use super::attach::banned;
+use super::books;
 use super::conn::Close;
-use super::handle::{HandleError, Page, ServerHandle};
+use super::handle::{HandleError, Page, ServerHandle, is_reason, note};
 use super::login;
 use super::moderation::find;
 use super::people;
 use super::requests;
-use super::shared::{Clock, Shared};
+use super::shared::Clock;
 use crate::auth::password;
 use crate::id::{Alias, PrincipalId, Timestamp};
 use crate::protocol::Code;
@@ -40,10 +39,11 @@ impl ServerHandle {
     ///
     /// # Errors
     ///
-    /// The alias is taken, or was an account's; the password is too short or too long; the store failed; the server has
+    /// The alias is taken, or was an account's; it is one that nobody [may take](Alias::unreserved); the password is too short or too long; the store failed; the server has
     /// stopped.
     pub async fn create_account(&self, alias: &Alias, password: &str) -> Result<PrincipalId, HandleError> {
         let shared = self.running()?;
+        is_free(alias)?;
         if !password::fits(password) {
             return Err(HandleError::Password);
         }
@@ -53,7 +53,7 @@ impl ServerHandle {
             return Err(HandleError::AliasTaken);
         }
         let principal = account.principal;
-        if let Err(e) = keep(shared, "account", alias.as_str(), "", vec![Change::PutAccount(account)]).await {
+        if let Err(e) = note(shared, "account", None, alias.as_str(), "", vec![Change::PutAccount(account)]).await {
             shared.people.forget(principal);
             return Err(e);
         }
@@ -70,7 +70,7 @@ impl ServerHandle {
         let account = shared.people.named(alias.as_str()).ok_or(HandleError::NoSuchPerson)?;
         let deleted = requests::delete(shared, account.principal).await;
         deleted.map_err(|refusal| HandleError::Store(refusal.text))?;
-        keep(shared, "delete", alias.as_str(), "", Vec::new()).await
+        note(shared, "delete", None, alias.as_str(), "", Vec::new()).await
     }
 
     /// Call an account otherwise: as if it had asked for that itself, without its limits and without the application's say.
@@ -78,9 +78,11 @@ impl ServerHandle {
     ///
     /// # Errors
     ///
-    /// There is no such account; the alias is somebody's, or looks like it; the store failed; the server has stopped.
+    /// There is no such account; the alias is somebody's, or looks like it; it is one that nobody
+    /// [may take](Alias::unreserved); the store failed; the server has stopped.
     pub async fn rename_account(&self, alias: &Alias, new: &Alias) -> Result<(), HandleError> {
         let shared = self.running()?;
+        is_free(new)?;
         let account = shared.people.named(alias.as_str()).ok_or(HandleError::NoSuchPerson)?;
         rename(shared, &people::author(&account), new, None).await.map_err(|e| match e {
             NotRenamed::Taken(_) => HandleError::AliasTaken,
@@ -88,7 +90,7 @@ impl ServerHandle {
             NotRenamed::Busy => HandleError::Store("it is being renamed already; try again".into()),
             NotRenamed::Store(e) => HandleError::Store(e.to_string()),
         })?;
-        keep(shared, "rename", alias.as_str(), new.as_str(), Vec::new()).await
+        note(shared, "rename", None, alias.as_str(), new.as_str(), Vec::new()).await
     }
 
     /// A page of accounts in the order of their aliases: those behind `after`, at most `limit` (and at most 1000).
@@ -115,7 +117,7 @@ impl ServerHandle {
         let account = shared.people.named(alias.as_str()).ok_or(HandleError::NoSuchPerson)?;
         let change = shared.people.change(account.principal, |account| account.admin = admin);
         let act = if admin { "grant" } else { "revoke" };
-        keep(shared, act, alias.as_str(), "", change.into_iter().collect()).await
+        note(shared, act, None, alias.as_str(), "", change.into_iter().collect()).await
     }
 
     /// A code that makes one account, where that needs one. Good for a week.
@@ -126,7 +128,7 @@ impl ServerHandle {
     pub async fn invite_code(&self) -> Result<String, HandleError> {
         let shared = self.running()?;
         let (code, change) = shared.people.make_code(None, Clock::timestamp());
-        keep(shared, "invite code", "", "", vec![change]).await?;
+        note(shared, "invite code", None, "", "", vec![change]).await?;
         Ok(code)
     }
 
@@ -139,36 +141,42 @@ impl ServerHandle {
         let shared = self.running()?;
         let account = shared.people.named(alias.as_str()).ok_or(HandleError::NoSuchPerson)?;
         let (code, change) = shared.people.make_code(Some(account.principal), Clock::timestamp());
-        keep(shared, "reset code", alias.as_str(), "", vec![change]).await?;
+        note(shared, "reset code", None, alias.as_str(), "", vec![change]).await?;
         Ok(code)
     }
 
     /// Keep somebody off the server: an alias, a mask (`spam*`) or an address prefix (`203.0.113.0/24`), for some time or
-    /// until it is taken back. Their sessions end. Admins are not affected.
+    /// until it is taken back. Their sessions end. Admins are not affected. Of a guest the ban holds for whatever guest shows
+    /// that alias, as [`BanTarget::Guest`] says. Resolves to the ban.
     ///
     /// # Errors
     ///
-    /// Nobody is known by this name; the store failed; the server has stopped.
+    /// Nobody is known by this name; the mask is none, or the reason is none, by the rules for texts: at most 1024 bytes,
+    /// one line, without control characters; the store failed; the server has stopped.
     pub async fn ban(
         &self,
         whom: &str,
         reason: &str,
         duration: Option<std::time::Duration>,
-    ) -> Result<(), HandleError> {
+    ) -> Result<BanRecord, HandleError> {
         let shared = self.running()?;
-        let pattern = BanTarget::pattern(whom).map(Ok);
-        let somebody = || {
-            let author = find(shared, &Whom::Name(whom.to_owned())).ok_or(HandleError::NoSuchPerson)?;
-            Ok(BanTarget::Principal(author.principal, author.alias.clone()))
+        is_reason(shared, reason)?;
+        let target = match BanTarget::pattern(whom) {
+            Some(pattern) => {
+                pattern.check().map_err(|e| HandleError::Text(e.to_string()))?;
+                pattern
+            }
+            None => {
+                let who = find(shared, &Whom::Name(whom.to_owned())).ok_or(HandleError::NoSuchPerson)?;
+                BanTarget::of(&who, None)
+            }
         };
-        let target = pattern.unwrap_or_else(somebody)?;
         let now = Clock::timestamp();
         let ms = duration.map(|duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));
         let until = ms.map(|ms| Timestamp::from_millis(now.as_millis().saturating_add(ms)));
-        let reason = crate::text::display_line(reason).into_owned();
-        let ban = BanRecord { room: None, target, by: shared.app.alias.clone(), reason: reason.clone(), until };
-        let change = shared.people.ban(ban);
-        keep(shared, "ban", whom, &reason, vec![change]).await?;
+        let made = BanRecord { room: None, target, by: shared.app.alias.clone(), reason: reason.to_owned(), until };
+        let changes = shared.people.ban(made.clone());
+        note(shared, "ban", None, &made.target.to_string(), &books::until(until, reason), changes).await?;
         for session in shared.sessions.every() {
             let address = session.conn().and_then(|conn| conn.address).map(|address| address.ip());
             if let Some(ban) = shared.people.ban_of(&session.author(), address, now) {
@@ -183,7 +191,7 @@ impl ServerHandle {
                 conn.request_close(Close::bye(Code::BANNED, banned(&ban)));
             }
         }
-        Ok(())
+        Ok(made)
     }
 
     /// Take a ban back.
@@ -193,8 +201,11 @@ impl ServerHandle {
     /// There is no such ban; the store failed; the server has stopped.
     pub async fn unban(&self, whom: &str) -> Result<(), HandleError> {
         let shared = self.running()?;
-        let change = shared.people.unban(whom).ok_or(HandleError::NoSuchBan)?;
-        keep(shared, "unban", whom, "", vec![change]).await
+        let changes = shared.people.unban(whom, find(shared, &Whom::Name(whom.to_owned())).as_deref());
+        if changes.is_empty() {
+            return Err(HandleError::NoSuchBan);
+        }
+        note(shared, "unban", None, whom, "", changes).await
     }
 
     /// Every ban from the server.
@@ -218,22 +229,7 @@ impl ServerHandle {
     }
 }
 
-/// Keep what the application has done, with its entry of the audit log.
-async fn keep(
-    shared: &Arc<Shared>,
-    act: &str,
-    whom: &str,
-    text: &str,
-    mut changes: Vec<Change>,
-) -> Result<(), HandleError> {
-    changes.push(Change::Audit(AuditRecord {
-        at: Clock::timestamp(),
-        by: shared.app.principal,
-        alias: shared.app.alias.clone(),
-        act: act.to_owned(),
-        room: String::new(),
-        whom: whom.to_owned(),
-        text: text.to_owned(),
-    }));
-    shared.keep_surely(changes).await.map_err(|e| HandleError::Store(e.to_string()))
+/// Whether an account may be given this alias.
+fn is_free(alias: &Alias) -> Result<(), HandleError> {
+    alias.clone().unreserved().map(drop).map_err(|e| HandleError::Text(e.to_string()))
 }

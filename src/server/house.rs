@@ -21,6 +21,8 @@ pub(super) struct House {
     pub(super) bans: Vec<BanRecord>,
     /// One of the two of a direct has blocked the other.
     pub(super) blocked: bool,
+    /// The account of one of the two of a direct was deleted.
+    pub(super) deserted: bool,
     /// Not everybody who is here may talk: publishes have to be looked at.
     restricted: bool,
 }
@@ -50,6 +52,7 @@ impl House {
         self.restricted = self.settings.announcement_only
             || self.settings.archived
             || self.blocked
+            || self.deserted
             || self.standings.values().any(|standing| standing.muted_until.is_some());
     }
 
@@ -85,7 +88,7 @@ impl House {
 
     /// The ban that keeps somebody out who doesn't keep order here: of several, the one that lasts longest.
     pub(super) fn ban_of(&self, who: Who<'_>, now: Timestamp) -> Option<&BanRecord> {
-        let fits = |ban: &&BanRecord| ban.target.fits(who.author.principal, &who.author.alias, who.address);
+        let fits = |ban: &&BanRecord| ban.target.fits(who.author, who.address);
         let holds = |ban: &&BanRecord| ban.until.is_none_or(|until| until > now);
         let bans = self.bans.iter().filter(|ban| holds(ban) && fits(ban));
         bans.max_by_key(|ban| ban.until.map_or(i64::MAX, Timestamp::as_millis))
@@ -114,6 +117,9 @@ impl House {
     pub(super) fn may_speak(&self, who: Who<'_>, now: Timestamp) -> Result<(), Code> {
         if self.blocked {
             return Err(Code::BLOCKED);
+        }
+        if self.deserted {
+            return Err(Code::NO_SUCH_PERSON);
         }
         may(self.role(who, now), Action::Speak, &self.settings, Ticket::default())
     }
@@ -144,6 +150,30 @@ impl House {
         self.changed();
     }
 
+    /// A guest comes in, or is to be called otherwise: the mute that waits for whoever shows this alias, if there is one.
+    pub(super) fn muted_namesake(&self, who: &Author, now: Timestamp) -> Option<&StandingRecord> {
+        let waits = |standing: &&StandingRecord| {
+            standing.kind == PrincipalKind::Guest
+                && standing.principal != who.principal
+                && standing.muted_until.is_some_and(|until| until > now)
+                && standing.alias.is_like(&who.alias)
+        };
+        // Looking alike costs something: only of guests, and where anybody is muted at all.
+        let may_be = who.kind == PrincipalKind::Guest && self.restricted;
+        self.standings.values().filter(|_| may_be).find(waits)
+    }
+
+    /// A guest has come in: the mute that waited for them is theirs. What of that has to be kept.
+    pub(super) fn inherit(&mut self, room: RoomId, who: &Author, now: Timestamp) -> Vec<Change> {
+        let Some(before) = self.muted_namesake(who, now).cloned() else { return Vec::new() };
+        let mut standing = self.standing(room, who);
+        standing.muted_until = standing.muted_until.max(before.muted_until);
+        let changes = vec![record(&standing), Change::DropStanding { room, principal: before.principal }];
+        self.standings.remove(&before.principal);
+        self.put(standing);
+        changes
+    }
+
     /// Somebody is gone, with their last session here; what of it has to be kept.
     pub(super) fn departed(&mut self, who: &Author, why: Why, read: Seq) -> Option<Change> {
         let mut standing = self.standings.get(&who.principal)?.clone();
@@ -151,7 +181,10 @@ impl House {
             (Why::Ended, PrincipalKind::Account) => standing.read = standing.read.max(read),
             // Whoever leaves is no member; a mute and a rank outlive that, or leaving would undo them.
             (Why::Out, PrincipalKind::Account) => standing.member = false,
-            (Why::Out, _) if standing.muted_until.is_some() => {}
+            // A guest's mute waits for them, or for who comes under the same alias.
+            _ if standing.muted_until.is_some() => {
+                (standing.member, standing.invited, standing.rank) = (false, false, Rank::Member);
+            }
             _ => {
                 self.standings.remove(&who.principal);
                 self.changed();

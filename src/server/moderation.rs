@@ -18,10 +18,10 @@ use super::rooms::{Room, State};
 use super::shared::{Clock, Shared};
 use super::toll;
 use crate::handler::{Question, Ruling};
-use crate::id::{Seq, Timestamp};
+use crate::id::Seq;
 use crate::limit::What;
 use crate::protocol::Code;
-use crate::protocol::message::{BanEntry, BansPage, Done, EventKind, ListBans, Moderate, RoomChange, RoomKind, Whom};
+use crate::protocol::message::{Done, EventKind, Moderate, RoomChange, RoomKind, Whom};
 use crate::room::permission::{Ticket, may};
 use crate::room::{Action, Author, BanTarget};
 use crate::store::BanRecord;
@@ -37,6 +37,7 @@ pub(super) fn words(code: Code) -> &'static str {
         Code::INVITE_ONLY => "only who is invited may come into this room: ask a moderator for an invitation",
         Code::ROOM_PASSWORD => "this room has a password, and this isn't it: join with the password",
         Code::ROOM_FULL => "this room has as many members as it may",
+        Code::NO_SUCH_PERSON => "the account of the other one was deleted: nobody will read this",
         Code::BLOCKED => "one of you has blocked the other",
         _ => "your role in this room doesn't permit this",
     }
@@ -111,7 +112,7 @@ fn unknown(whom: &Whom) -> Refusal {
     Refusal::new(Code::NO_SUCH_PERSON, format!("nobody is known as {}", crate::text::display_line(&name)))
 }
 
-async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, mut moderate: Moderate) -> Result<(), Refusal> {
+async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, moderate: Moderate) -> Result<(), Refusal> {
     let Some(identity) = conn.identity() else { return Ok(()) };
     // It is told to everybody in the room, as a message is.
     toll::request(shared, conn, What::Messages).map_err(Refusal::limited)?;
@@ -141,15 +142,16 @@ async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, mut moderate: Moderate) -> 
         may(state.house.role(who, Clock::timestamp()), action, &state.house.settings, Ticket::default())
     };
     let deletion = (kind == EventKind::DELETION).then(|| Seq::new(moderate.value.unwrap_or(0)));
-    if let (Some(seq), true) = (deletion, told.is_ok()) {
-        is_removable(shared, &room, seq).await?;
-    }
+    let said_by = match deletion.filter(|_| told.is_ok()) {
+        Some(seq) => Some(is_removable(shared, &room, seq).await?),
+        None => None,
+    };
     let ruling = ask(shared, conn, &actor, &room, action, target.as_ref(), told.is_ok()).await?;
     if let (Err(code), true) = (told, ruling != Ruling::Allow) {
         return Err(Refusal::new(code, words(code)));
     }
     // Only who may have it so has a password hashed, which takes long.
-    let password = match (&moderate.settings, moderate.password.take()) {
+    let password = match (&moderate.settings, moderate.password.clone()) {
         (Some(settings), password) => {
             membership::check(settings, shared.config.max_event)?;
             match (settings.kind, password) {
@@ -176,6 +178,7 @@ async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, mut moderate: Moderate) -> 
         action,
         target,
         password,
+        said_by,
     };
     let (done, answer) = oneshot::channel();
     let id = room.id;
@@ -193,8 +196,8 @@ async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, mut moderate: Moderate) -> 
     }
 }
 
-/// Refuse to remove what is no message: who was banned, and by whom, stays in the log.
-async fn is_removable(shared: &Shared, room: &Room, seq: Seq) -> Result<(), Refusal> {
+/// Who has said this; refused if it is no message: who was banned, and by whom, stays in the log.
+async fn is_removable(shared: &Shared, room: &Room, seq: Seq) -> Result<String, Refusal> {
     let before = Seq::new(seq.get().saturating_sub(1));
     let page = shared.store.read(room.id, before, 1).await.map_err(|e| {
         tracing::error!(room = %room.name, "a message could not be looked up: {e}");
@@ -211,7 +214,7 @@ async fn is_removable(shared: &Shared, room: &Room, seq: Seq) -> Result<(), Refu
         Some(kind) if (EventKind::TOPIC.0..=EventKind::ALIAS.0).contains(&kind.0) => {
             Err(Refusal::new(Code::BAD_REQUEST, format!("{} is no message, and stays", seq)))
         }
-        Some(_) => Ok(()),
+        Some(_) => Ok(batch.map(|batch| batch.new.author.alias.to_string()).unwrap_or_default()),
     }
 }
 
@@ -238,6 +241,10 @@ fn target(shared: &Shared, room: &Room, moderate: &Moderate) -> Result<Option<Ta
     if let (Whom::Name(name), true) = (whom, bans)
         && let Some(pattern) = BanTarget::pattern(name)
     {
+        // One that was taken before there were rules can still be taken back.
+        if moderate.act == EventKind::BAN {
+            pattern.check().map_err(|e| Refusal::new(Code::BAD_REQUEST, e.to_string()))?;
+        }
         return Ok(Some(Target::Pattern(pattern)));
     }
     if let Some(somebody) = find(shared, whom) {
@@ -287,33 +294,4 @@ async fn ask(
             Err(Refusal::later(Code::HANDLER_FAILED, "the server's application failed; try again"))
         }
     }
-}
-
-/// Answer a `ListBans`.
-pub(super) fn bans(shared: &Shared, conn: &Conn, ask: ListBans) {
-    let ListBans { request, room } = ask;
-    let Some(identity) = conn.identity() else { return };
-    let author = &identity.session.author();
-    let admin = shared.people.is_admin(author.principal);
-    let room = membership::room_of(conn, room).or_else(|| shared.rooms.by_id(room).filter(|_| admin));
-    let Some(room) = room else {
-        return answer(conn, request, Refusal::new(Code::NOT_A_MEMBER, words(Code::NOT_A_MEMBER)));
-    };
-    let (state, now) = (room.lock(), Clock::timestamp());
-    let here = state.members.has(author.principal);
-    let role = state.house.role(Who { author, address: conn.address.map(|a| a.ip()), admin, here }, now);
-    if let Err(code) = may(role, Action::SeeBans, &state.house.settings, Ticket::default()) {
-        return answer(conn, request, Refusal::new(code, words(code)));
-    }
-    let holding = state.house.bans.iter().filter(|ban| ban.until.is_none_or(|until| until > now));
-    let bans = holding.take(MAX_BANS).map(entry).collect();
-    conn.queue(&BansPage { request, bans });
-}
-
-/// Bans that are listed at once.
-const MAX_BANS: usize = 100;
-
-fn entry(ban: &BanRecord) -> BanEntry {
-    let (whom, by, reason) = (ban.target.to_string(), ban.by.to_string(), ban.reason.clone());
-    BanEntry { whom, by, reason, until: ban.until.map(Timestamp::as_millis) }
 }

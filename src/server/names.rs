@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::id::Alias;
+use crate::room::{Author, BanTarget};
 use crate::text;
 
 /// No alias is longer, in bytes: what is longer isn't looked at.
@@ -75,6 +76,14 @@ impl<T: Copy + Eq> Names<T> {
 /// commands can't have spaces.
 pub(super) fn is_called(alias: &Alias, name: &str) -> bool {
     name.len() <= MAX_BYTES && alias.folded().replace(' ', "_") == text::composed(name).to_lowercase().replace(' ', "_")
+}
+
+/// Whether a ban is the one that is named so, or somebody's who is known so now.
+pub(super) fn is_called_so(target: &BanTarget, name: &str, somebody: Option<&Author>) -> bool {
+    match target {
+        BanTarget::Principal(_, alias) | BanTarget::Guest { alias, .. } if is_called(alias, name) => true,
+        target => target.to_string().eq_ignore_ascii_case(name) || somebody.is_some_and(|who| target.names(who)),
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::names::{self, Names};
 use super::session;
 use crate::id::{Alias, PrincipalId, RoomId, Timestamp, random_bytes};
 use crate::protocol::PrincipalKind;
-use crate::room::Author;
+use crate::room::{Author, BanTarget};
 use crate::store::{AccountRecord, BanRecord, Change, CodeRecord, StandingRecord, TokenHash};
 
 /// How long an invite code, or one that resets a password, is good, in milliseconds: a week.
@@ -280,7 +280,7 @@ impl People {
         if admin {
             return None;
         }
-        bans.find(|ban| ban.target.fits(who.principal, &who.alias, address)).cloned()
+        bans.find(|ban| ban.target.fits(who, address)).cloned()
     }
 
     /// Every ban from the server.
@@ -288,19 +288,18 @@ impl People {
         self.inner.lock().bans.clone()
     }
 
-    pub(super) fn ban(&self, ban: BanRecord) -> Change {
+    pub(super) fn ban(&self, ban: BanRecord) -> Vec<Change> {
         let mut inner = self.inner.lock();
-        inner.bans.retain(|other| other.target != ban.target);
+        let mut changes = lift(&mut inner.bans, |other| ban.target.replaces(other));
         inner.bans.push(ban.clone());
-        Change::PutBan(ban)
+        changes.push(Change::PutBan(ban));
+        changes
     }
 
-    /// Take a ban back; none if there is no such.
-    pub(super) fn unban(&self, target: &str) -> Option<Change> {
-        let mut inner = self.inner.lock();
-        let i = inner.bans.iter().position(|ban| ban.target.to_string().eq_ignore_ascii_case(target))?;
-        let ban = inner.bans.remove(i);
-        Some(Change::DropBan { room: None, target: ban.target.to_string() })
+    /// Take the bans of this name back, and those of somebody who is known by it now; what of that has to be kept.
+    pub(super) fn unban(&self, name: &str, somebody: Option<&Author>) -> Vec<Change> {
+        let named = |target: &BanTarget| names::is_called_so(target, name, somebody);
+        lift(&mut self.inner.lock().bans, named)
     }
 
     /// A new code, for an account that is to be made, or whose password is lost.
@@ -361,6 +360,12 @@ impl Inner {
         self.blockers.remove(&(blocked, principal));
         Change::DropBlock { principal, blocked }
     }
+}
+
+/// Take bans out of a list; what of that has to be kept.
+pub(super) fn lift(bans: &mut Vec<BanRecord>, is: impl Fn(&BanTarget) -> bool) -> Vec<Change> {
+    let lifted = bans.extract_if(.., |ban| is(&ban.target));
+    lifted.map(|ban| Change::DropBan { room: ban.room, target: ban.target }).collect()
 }
 
 /// Whom somebody stands before, in a set of pairs.

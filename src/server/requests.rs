@@ -6,12 +6,15 @@ use std::sync::Arc;
 use futures::channel::oneshot;
 
 use super::alias::Renaming;
+use super::books;
 use super::committer::{Submission, Together};
 use super::conn::{Close, Conn};
+use super::heir;
 use super::house;
 use super::login;
 use super::membership::{self, Refusal, answer};
 use super::moderation::{find, words};
+use super::people;
 use super::reader::Reader;
 use super::rooms::{By, Room, person};
 use super::shared::{Clock, Shared};
@@ -20,9 +23,8 @@ use crate::auth::password;
 use crate::id::{PrincipalId, RoomName};
 use crate::limit::What;
 use crate::protocol::message::{
-    AuditEntry, AuditPage, Away, Block, ChangeAlias, ChangePassword, DeleteAccount, Direct, Done, EndSession,
-    ListAudit, ListOwnEvents, ListRooms, ListSessions, Notice, Profile, RoomEntry, RoomsPage, SessionEntry,
-    SessionsPage, Whois, Whom,
+    Away, Block, ChangeAlias, ChangePassword, DeleteAccount, Direct, Done, EndSession, ListAudit, ListOwnEvents,
+    ListRooms, ListSessions, Notice, Profile, Rank, RoomEntry, RoomsPage, SessionEntry, SessionsPage, Whois, Whom,
 };
 use crate::protocol::{Code, PrincipalKind};
 use crate::room::Author;
@@ -84,7 +86,7 @@ pub(super) async fn ask(reader: &mut Reader, ask: Ask) -> Result<(), Close> {
         }
         Ask::Audit(ask) => {
             let request = ask.request;
-            match audit(&shared, author, ask).await {
+            match books::audit(&shared, author, ask).await {
                 Ok(page) => conn.queue(&page),
                 Err(refusal) => answer(&conn, request, refusal),
             }
@@ -98,7 +100,7 @@ pub(super) async fn ask(reader: &mut Reader, ask: Ask) -> Result<(), Close> {
     Ok(())
 }
 
-fn store_failed() -> Refusal {
+pub(super) fn store_failed() -> Refusal {
     Refusal::later(Code::STORE_FAILED, "the server can't keep this at the moment; try again")
 }
 
@@ -148,6 +150,7 @@ pub(super) async fn delete(shared: &Arc<Shared>, principal: PrincipalId) -> Resu
     let strike = |account: &mut AccountRecord| {
         (account.deleted, account.password, account.admin) = (true, None, false);
     };
+    let owner = people::author(&account);
     strike(&mut account);
     // Also where it is no member: a rank, a mute or an invitation outlives that, but not the account.
     let stands = |room: &Arc<Room>| room.lock().house.standings.contains_key(&principal);
@@ -172,7 +175,16 @@ pub(super) async fn delete(shared: &Arc<Shared>, principal: PrincipalId) -> Resu
     later.iter().for_each(|room| shared.keep(Change::DropStanding { room: room.id, principal }));
     blocked.into_iter().for_each(|blocked| drop(shared.people.block(principal, blocked, false)));
     for room in rooms.into_iter().chain(later) {
-        room.lock().house.standings.remove(&principal);
+        let owned = {
+            let mut state = room.lock();
+            let standing = state.house.standings.remove(&principal);
+            state.house.deserted |= room.pair.is_some();
+            state.house.changed();
+            standing.is_some_and(|standing| standing.rank == Rank::Owner && room.pair.is_none())
+        };
+        if owned {
+            heir::pass_on(shared, &room, &owner);
+        }
         shared.people.left(principal, room.id);
         membership::put_out(shared, &room, principal, Code::GOODBYE, "your account was deleted", None);
     }
@@ -360,28 +372,6 @@ pub(super) fn away(shared: &Arc<Shared>, conn: &Conn, ask: Away) {
         }
     }
     conn.queue(&Done { request: ask.request });
-}
-
-async fn audit(shared: &Shared, who: &Author, ask: ListAudit) -> Result<AuditPage, Refusal> {
-    if !shared.people.is_admin(who.principal) {
-        return Err(Refusal::new(Code::NOT_PERMITTED, "only admins of the server read the audit log"));
-    }
-    // Entries hold two aliases, a name and a reason of 1 KiB at most: few enough for one frame.
-    let limit = ask.limit.clamp(1, 15) as usize;
-    let before = ask.before.unwrap_or(u64::MAX >> 1);
-    let mut found = shared.store.audit(before, limit + 1).await.map_err(|_| store_failed())?;
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let entry = |(n, record): (u64, crate::store::AuditRecord)| AuditEntry {
-        n,
-        at: record.at.as_millis(),
-        by: record.alias.to_string(),
-        act: record.act,
-        room: record.room,
-        whom: record.whom,
-        text: record.text,
-    };
-    Ok(AuditPage { request: ask.request, entries: found.into_iter().map(entry).collect(), more })
 }
 
 /// Tell somebody something, on every connection that they have.

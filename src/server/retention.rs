@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::handle::{HandleError, ServerHandle};
+use super::handle::{HandleError, ServerHandle, note};
 use super::rooms::Room;
 use super::shared::{Clock, Shared};
 use crate::id::RoomName;
@@ -36,12 +36,22 @@ impl ServerHandle {
     pub async fn set_retention(&self, room: &RoomName, keep: Option<Retention>) -> Result<(), HandleError> {
         let shared = self.running()?;
         let room = shared.rooms.find(room).ok_or(HandleError::NoSuchRoom)?;
-        let kept = shared.keep_surely(vec![Change::Retain { room: room.id, keep }]).await;
-        kept.map_err(|e| HandleError::Store(e.to_string()))?;
+        let change = Change::Retain { room: room.id, keep };
+        note(shared, "retain", Some(&room.name), "", &said(keep), vec![change]).await?;
         room.lock().retention = keep;
         shared.trims.notify();
         Ok(())
     }
+}
+
+/// How much is kept, in words.
+fn said(keep: Option<Retention>) -> String {
+    let Some(keep) = keep else { return "as much as of any room".to_owned() };
+    let age = keep.max_age.map(|age| format!("no older than {} s", age.as_secs()));
+    let events = keep.max_events.map(|events| format!("at most {events} events"));
+    let bytes = keep.max_bytes.map(|bytes| format!("about {bytes} bytes"));
+    let bounds: Vec<String> = [age, events, bytes].into_iter().flatten().collect();
+    if bounds.is_empty() { "everything".to_owned() } else { bounds.join(", ") }
 }
 
 fn of(shared: &Shared, room: &Room) -> Retention {

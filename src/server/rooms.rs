@@ -226,6 +226,8 @@ pub(super) struct Flush {
 pub(super) struct Entered {
     pub(super) member: Arc<Member>,
     pub(super) head: Seq,
+    /// What of it has to be kept, besides that they are in.
+    pub(super) changes: Vec<Change>,
 }
 
 /// Why somebody is not in.
@@ -305,11 +307,12 @@ impl Room {
         if !session.is_on(conn) {
             return Err(NotEntered::Moved);
         }
-        let principal = session.principal;
+        let (principal, mut changes) = (session.principal, Vec::new());
         if let By::Asking { admin, password, now } = by {
             let (here, address) = (state.members.has(principal), conn.address.map(|address| address.ip()));
             let who = Who { author: &session.author(), address, admin, here };
             state.house.may_enter(who, password, state.is_full(), now).map_err(NotEntered::Denied)?;
+            changes = state.house.inherit(self.id, &session.author(), now);
         }
         let head = state.tail.head();
         let standing = state.house.standings.get(&principal).filter(|standing| standing.member);
@@ -328,7 +331,7 @@ impl Room {
             let count = state.members.count();
             state.presence.record(session.author(), true, count);
         }
-        let entered = Entered { member, head };
+        let entered = Entered { member, head, changes };
         queue(&entered, &state);
         Ok(entered)
     }
@@ -368,7 +371,7 @@ impl Room {
         if !state.members.replace(old.session.principal, old.session.id, Arc::clone(&member)) {
             return None;
         }
-        queue(&Entered { member: Arc::clone(&member), head }, &state);
+        queue(&Entered { member: Arc::clone(&member), head, changes: Vec::new() }, &state);
         Some(member)
     }
 

@@ -6,7 +6,7 @@ use super::TokenHash;
 use crate::id::{Alias, PrincipalId, RoomId, Seq, Timestamp};
 use crate::protocol::PrincipalKind;
 use crate::protocol::message::{Rank, RoomSettings};
-use crate::room::BanTarget;
+use crate::room::{Author, BanTarget};
 
 /// An account.
 #[derive(Clone, PartialEq, Eq)]
@@ -92,6 +92,13 @@ pub struct StandingRecord {
     pub since: Seq,
     /// How far the account has read, on any device.
     pub read: Seq,
+}
+
+impl StandingRecord {
+    /// Who it is, under the alias of the time.
+    pub(crate) fn author(&self) -> Author {
+        Author { principal: self.principal, kind: self.kind, alias: self.alias.clone() }
+    }
 }
 
 /// A ban, from a room or from the server.

@@ -6,6 +6,7 @@ use super::Retention;
 use super::people::{AccountRecord, AuditRecord, BanRecord, CodeRecord, SettingsRecord, StandingRecord};
 use crate::id::{Alias, OutboxId, PrincipalId, RoomId, RoomName, Seq, SessionId, Timestamp};
 use crate::protocol::PrincipalKind;
+use crate::room::BanTarget;
 
 /// A change of what is kept besides events. A store without a life beyond the process may ignore all but
 /// [`DropRoom`](Self::DropRoom), which ends a room's log, and [`Used`](Self::Used).
@@ -59,8 +60,8 @@ pub enum Change {
     DropBan {
         /// Its room; none: the whole server.
         room: Option<RoomId>,
-        /// Its target, as text.
-        target: String,
+        /// Its target.
+        target: BanTarget,
     },
     /// Somebody takes nothing from somebody else.
     PutBlock {

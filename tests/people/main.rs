@@ -15,6 +15,8 @@ mod directs;
 #[cfg(feature = "testing")]
 mod export;
 mod moderation;
+mod names;
+mod order;
 #[cfg(feature = "sqlite")]
 mod restart;
 mod rooms;

@@ -70,7 +70,7 @@ fn a_ban_keeps_somebody_out_by_whatever_it_names_until_it_is_taken_back() {
     assert_eq!(moderate(&mut ada, on(room, EventKind::BAN, "127.0.0.1")), Ok(()));
     assert_eq!(join(&mut Wire::guest(server.addr, "carl"), "den"), Err(Code::ROOM_BANNED));
     say(&mut ada, room, "an owner is not banned by an address").unwrap();
-    ada.send(&ListBans { request: 5, room });
+    ada.send(&ListBans { request: 5, room, skip: None });
     let bans: BansPage = ada.skip_to();
     let names: Vec<_> = bans.bans.iter().map(|ban| ban.whom.as_str()).collect();
     assert_eq!(names, ["troll?", "127.0.0.1/32"]);

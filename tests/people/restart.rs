@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_std::task::block_on;
 use chatnet::protocol::Code;
 use chatnet::protocol::message::*;
-use chatnet::store::{Log, SqliteOptions, SqliteStore};
-use chatnet::{Alias, Registration};
+use chatnet::store::{AccountRecord, Change, Commit, Log, SqliteOptions, SqliteStore};
+use chatnet::{Alias, Registration, Timestamp};
 
 use crate::steps::*;
 use crate::support::*;
@@ -161,5 +161,55 @@ fn an_alias_and_what_is_read_outlive_a_server_that_is_not_shut_down() {
     let (_, who) = attempt(server_of_copy.addr, &auth("password", "bertie", PASSWORD, None)).unwrap();
     assert_eq!(who.alias, "bertie");
     stop(server_of_copy);
+    stop(server);
+}
+
+#[test]
+fn an_account_whose_alias_nobody_may_take_any_more_is_still_its_owner_s() {
+    let file = File::new();
+    let server = file.serve();
+    let (_, who) = attempt(server.addr, &auth("register", "star", PASSWORD, None)).unwrap();
+    stop(server);
+    let store = SqliteStore::open(&file.0, SqliteOptions::default()).unwrap();
+    let kept = block_on(Log::load(&store)).unwrap();
+    let account = kept.accounts.into_iter().find(|account| account.principal == who.principal).unwrap();
+    // As a version of before has let it be called.
+    let account = AccountRecord { alias: Alias::parse("*").unwrap(), ..account };
+    let (changes, now) = (vec![Change::PutAccount(account)], Timestamp::from_millis(0));
+    block_on(store.append(Commit { changes, batches: vec![], now })).unwrap();
+    block_on(store.close());
+    drop(store);
+    let server = file.serve();
+    let mut star = login(server.addr, "*");
+    let room = join(&mut star, "den").unwrap().room;
+    say(&mut star, room, "here I am").unwrap();
+    star.send(&ChangeAlias { request: 5, alias: "star".into() });
+    assert_eq!(star.skip_to::<Renamed>().alias, "star", "and may take a better one");
+    stop(server);
+}
+
+#[test]
+fn bans_and_mutes_of_guests_outlive_the_server() {
+    let file = File::new();
+    let server = file.serve();
+    let mut ada = register(server.addr, "ada");
+    let room = join(&mut ada, "den").unwrap().room;
+    change(&mut ada, EventKind::MEMBERSHIP);
+    let trolls = ["troll", "loud"].map(|name| Wire::member(server.addr, name, "den").0);
+    assert_eq!(moderate(&mut ada, on(room, EventKind::BAN, "troll")), Ok(()));
+    assert_eq!(moderate(&mut ada, on(room, EventKind::MUTE, "loud")), Ok(()));
+    block_on(server.handle.ban("loud", "", Some(Duration::ZERO))).unwrap();
+    drop(trolls);
+    stop(server);
+    let server = file.serve();
+    assert_eq!(join(&mut Wire::guest(server.addr, "troll"), "den"), Err(Code::ROOM_BANNED));
+    let (mut loud, _) = Wire::member(server.addr, "loud", "den");
+    assert_eq!(say(&mut loud, room, "mmh"), Err(Code::MUTED));
+    // What was done to one who is gone is taken back by name.
+    let mut ada = login(server.addr, "ada");
+    assert_eq!(moderate(&mut ada, on(room, EventKind::UNBAN, "troll")), Ok(()));
+    assert_eq!(moderate(&mut ada, on(room, EventKind::UNMUTE, "loud")), Ok(()));
+    assert!(join(&mut Wire::guest(server.addr, "troll"), "den").is_ok());
+    say(&mut loud, room, "thanks").unwrap();
     stop(server);
 }

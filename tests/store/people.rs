@@ -65,11 +65,18 @@ fn bans() -> Vec<BanRecord> {
     let ban = |room, target| BanRecord { room, target, by: alias("ada"), reason: "spam".into(), until: Some(at(9)) };
     let mut bans = vec![
         ban(Some(ROOM), BanTarget::Principal(BOB, alias("bob"))),
+        // Somebody else who was called so.
+        ban(None, BanTarget::Principal(BOB, alias("gina"))),
+        ban(None, BanTarget::Guest { principal: ADA, alias: alias("gina"), from: "203.0.113.0/24".parse().ok() }),
         ban(None, BanTarget::pattern("spam*").unwrap()),
         ban(None, BanTarget::pattern("203.0.113.0/24").unwrap()),
     ];
-    bans.sort_by_key(|ban| ban.target.to_string());
+    bans.sort_by_key(by_target);
     bans
+}
+
+fn by_target(ban: &BanRecord) -> String {
+    format!("{:?}", ban.target)
 }
 
 fn code() -> CodeRecord {
@@ -113,7 +120,7 @@ fn write(dir: &Dir, changes: Vec<Change>) -> Snapshot {
 fn records_of_people_come_back_as_they_were() {
     let dir = Dir::new();
     let mut found = write(&dir, everything());
-    found.bans.sort_by_key(|ban| ban.target.to_string());
+    found.bans.sort_by_key(by_target);
     assert_eq!(found.accounts, [account()]);
     assert_eq!(found.settings, [settings()]);
     assert_eq!(found.standings, [standing()]);
@@ -133,13 +140,14 @@ fn records_of_people_go_when_they_are_dropped_and_accounts_stay() {
         &dir,
         vec![
             Change::DropRoom(ROOM),
-            Change::DropBan { room: None, target: "spam*".into() },
+            Change::DropBan { room: None, target: BanTarget::pattern("spam*").unwrap() },
+            Change::DropBan { room: None, target: BanTarget::Principal(BOB, alias("gina")) },
             Change::DropBlock { principal: ADA, blocked: BOB },
             Change::DropCode(code().hash),
         ],
     );
     assert_eq!((found.settings.len(), found.standings.len(), found.blocks.len(), found.codes.len()), (0, 0, 0, 0));
-    assert_eq!(found.bans.iter().map(|ban| ban.target.to_string()).collect::<Vec<_>>(), ["203.0.113.0/24"]);
+    assert_eq!(found.bans.iter().map(|ban| ban.target.to_string()).collect::<Vec<_>>(), ["203.0.113.0/24", "gina"]);
     assert_eq!(found.accounts.len(), 1);
 }
 

@@ -336,7 +336,7 @@ fn rows() -> Vec<Row> {
                 ..Moderate::new(8, ROOM, EventKind::BAN)
             },
         ),
-        both("list bans", ListBans { request: 8, room: ROOM }),
+        both("list bans", ListBans { request: 8, room: ROOM, skip: None }),
         both(
             "bans page",
             BansPage {
@@ -347,6 +347,7 @@ fn rows() -> Vec<Row> {
                     reason: "spam".into(),
                     until: Some(AT),
                 }],
+                more: None,
             },
         ),
         both("direct", Direct { request: 8, whom: Whom::Id(BOB) }),

@@ -308,8 +308,8 @@ messages! {
         for_ms: option::of(any::<u64>()), value: option::of(any::<u64>()), settings: option::of(settings()),
         password: option::of(secret()),
     }
-    ListBans { request: any::<u32>(), room: room() }
-    BansPage { request: any::<u32>(), bans: vec(ban_entry(), 0..4) }
+    ListBans { request: any::<u32>(), room: room(), skip: option::of(any::<u32>()) }
+    BansPage { request: any::<u32>(), bans: vec(ban_entry(), 0..4), more: option::of(any::<bool>()) }
     Direct { request: any::<u32>(), whom: whom() }
     Block { request: any::<u32>(), whom: whom(), blocked: any::<bool>() }
     Whois { request: any::<u32>(), whom: whom() }

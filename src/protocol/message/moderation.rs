@@ -137,6 +137,9 @@ pub struct ListBans {
     /// The room.
     #[n(1)]
     pub room: RoomId,
+    /// Only those behind so many: as many as the pages before had.
+    #[n(2)]
+    pub skip: Option<u32>,
 }
 
 /// A ban.
@@ -167,6 +170,9 @@ pub struct BansPage {
     /// The bans.
     #[n(1)]
     pub bans: Vec<BanEntry>,
+    /// There are more; absent if not.
+    #[n(2)]
+    pub more: Option<bool>,
 }
 
 /// Client → server: what was done to keep order? For server admins.

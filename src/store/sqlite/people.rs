@@ -60,22 +60,26 @@ pub(super) fn change(conn: &Connection, change: &Change) -> Sql<()> {
             .prepare_cached("DELETE FROM standings WHERE room = ?1 AND principal = ?2")?
             .execute(params![room.as_bytes(), principal.as_bytes()]),
         Change::PutBan(ban) => {
-            let principal = match &ban.target {
-                BanTarget::Principal(principal, _) => Some(principal.as_bytes()),
-                _ => None,
+            let (guest, network) = match &ban.target {
+                BanTarget::Guest { from, .. } => (true, from.map(|from| from.to_string())),
+                _ => (false, None),
             };
-            conn.prepare_cached("INSERT OR REPLACE INTO bans VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
-                place(ban.room.as_ref()),
-                ban.target.to_string(),
-                principal,
-                ban.by.as_str(),
-                ban.reason,
-                ban.until.map(Timestamp::as_millis),
-            ])
+            conn.prepare_cached("INSERT OR REPLACE INTO bans VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
+                params![
+                    place(ban.room.as_ref()),
+                    ban.target.to_string(),
+                    banned(&ban.target),
+                    guest,
+                    network,
+                    ban.by.as_str(),
+                    ban.reason,
+                    ban.until.map(Timestamp::as_millis),
+                ],
+            )
         }
         Change::DropBan { room, target } => conn
-            .prepare_cached("DELETE FROM bans WHERE room = ?1 AND target = ?2")?
-            .execute(params![place(room.as_ref()), target]),
+            .prepare_cached("DELETE FROM bans WHERE room = ?1 AND target = ?2 AND principal = ?3")?
+            .execute(params![place(room.as_ref()), target.to_string(), banned(target)]),
         Change::PutBlock { principal, blocked } => conn
             .prepare_cached("INSERT OR REPLACE INTO blocks VALUES (?1, ?2)")?
             .execute(params![principal.as_bytes(), blocked.as_bytes()]),
@@ -148,6 +152,14 @@ pub(super) fn drop_room(conn: &Connection, room: RoomId) -> Sql<()> {
         conn.prepare_cached(delete)?.execute([room.as_bytes()])?;
     }
     Ok(())
+}
+
+/// Whose alias a ban names; empty where it names nobody's.
+fn banned(target: &BanTarget) -> &[u8] {
+    match target {
+        BanTarget::Principal(principal, _) | BanTarget::Guest { principal, .. } => principal.as_bytes(),
+        BanTarget::Mask(_) | BanTarget::Address(_) => &[],
+    }
 }
 
 fn place(room: Option<&RoomId>) -> &[u8] {
@@ -235,18 +247,22 @@ pub(super) fn load(conn: &Connection, snapshot: &mut Snapshot) -> Sql<()> {
 }
 
 fn ban(row: &Row<'_>) -> Sql<BanRecord> {
-    let (room, target): (Vec<u8>, String) = (row.get(0)?, row.get(1)?);
-    let target = match row.get::<_, Option<[u8; 16]>>(2)? {
-        Some(principal) => BanTarget::Principal(PrincipalId::from_bytes(principal), alias(row, 1)?),
+    let (room, target, principal): (Vec<u8>, String, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    let target = match <[u8; 16]>::try_from(principal.as_slice()).ok().map(PrincipalId::from_bytes) {
+        Some(principal) if row.get(3)? => {
+            let from = row.get::<_, Option<String>>(4)?.and_then(|network| network.parse().ok());
+            BanTarget::Guest { principal, alias: alias(row, 1)?, from }
+        }
+        Some(principal) => BanTarget::Principal(principal, alias(row, 1)?),
         // Only what is one was ever written.
         None => BanTarget::pattern(&target).unwrap_or(BanTarget::Mask(target)),
     };
     Ok(BanRecord {
         room: <[u8; 16]>::try_from(room.as_slice()).ok().map(RoomId::from_bytes),
         target,
-        by: alias(row, 3)?,
-        reason: row.get(4)?,
-        until: time(row, 5)?,
+        by: alias(row, 5)?,
+        reason: row.get(6)?,
+        until: time(row, 7)?,
     })
 }
 

@@ -15,7 +15,12 @@ use crate::store::{StoreError, StoreErrorKind};
 const APPLICATION_ID: i32 = 0x6368_4e74;
 
 /// How to get from version `i` to version `i + 1`. Those of a release are never changed.
-const MIGRATIONS: &[&str] = &[include_str!("version1.sql"), include_str!("version2.sql"), include_str!("version3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("version1.sql"),
+    include_str!("version2.sql"),
+    include_str!("version3.sql"),
+    include_str!("version4.sql"),
+];
 
 /// The version that this library writes.
 pub(super) const VERSION: usize = MIGRATIONS.len();

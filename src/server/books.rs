@@ -1,0 +1,202 @@
+//! The books that are kept of order: entries of the audit log, and lists of them and of bans, in pages that fit into a
+//! frame of any client, whatever the store has kept.
+
+use super::conn::Conn;
+use super::house::Who;
+use super::membership::{self, Refusal, answer};
+use super::moderation::words;
+use super::requests::store_failed;
+use super::shared::{Clock, Shared};
+use crate::id::{RoomName, Timestamp};
+use crate::protocol::Code;
+use crate::protocol::message::{
+    AuditEntry, AuditPage, BanEntry, BansPage, HistoryRule, ListAudit, ListBans, RoomKind, RoomSettings,
+};
+use crate::room::permission::{Ticket, may};
+use crate::room::{Action, Author};
+use crate::store::{AuditRecord, BanRecord};
+
+/// Entries of the audit log on one page, at most.
+const MAX_ENTRIES: usize = 50;
+
+/// Bans on one page, at most.
+const MAX_BANS: usize = 100;
+
+/// Bytes behind which a page ends: what comes on top with its last entry still fits into the 20 KiB that every client takes.
+const PAGE_BYTES: usize = 12 * 1024;
+
+/// What an entry takes besides its texts, in bytes, at most.
+const ENTRY_BYTES: usize = 48;
+
+/// The longest text of an entry, in bytes. What is longer, because another version has kept it, is shown in part.
+const MAX_TEXT: usize = 1024;
+
+/// The longest name in an entry, in bytes.
+const MAX_NAME: usize = 512;
+
+/// An entry of the audit log.
+pub(super) fn entry(who: &Author, act: &str, room: Option<&RoomName>, whom: &str, text: &str) -> AuditRecord {
+    AuditRecord {
+        at: Clock::timestamp(),
+        by: who.principal,
+        alias: who.alias.clone(),
+        act: act.to_owned(),
+        room: room.map(ToString::to_string).unwrap_or_default(),
+        whom: shortened(whom.to_owned(), MAX_NAME),
+        text: shortened(text.to_owned(), MAX_TEXT),
+    }
+}
+
+/// A reason with the end of what it is for, if that has one.
+pub(super) fn until(end: Option<Timestamp>, reason: &str) -> String {
+    match end {
+        Some(end) => format!("until {}{}{reason}", utc(end), if reason.is_empty() { "" } else { ": " }),
+        None => reason.to_owned(),
+    }
+}
+
+/// What is different in a room's settings.
+pub(super) fn differences(before: &RoomSettings, after: &RoomSettings, password: bool) -> String {
+    let kind = |kind: RoomKind| match kind {
+        RoomKind::Public => "public",
+        RoomKind::InviteOnly => "invite-only",
+        RoomKind::Password => "with a password",
+        RoomKind::Hidden => "hidden",
+        RoomKind::Other(_) => "of another kind",
+    };
+    let limit = |limit: Option<u32>| limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string());
+    let switch = |name: &str, on: bool| if on { name.to_owned() } else { format!("not {name}") };
+    let history = |rule: HistoryRule| if rule == HistoryRule::All { "all" } else { "since one joined" };
+    let said = [
+        (before.kind != after.kind).then(|| kind(after.kind).to_owned()),
+        password.then(|| "another password".to_owned()),
+        (before.limit != after.limit).then(|| format!("limit {}, was {}", limit(after.limit), limit(before.limit))),
+        (before.announcement_only != after.announcement_only)
+            .then(|| switch("announcement-only", after.announcement_only)),
+        (before.archived != after.archived).then(|| switch("archived", after.archived)),
+        (before.history != after.history).then(|| format!("history {}", history(after.history))),
+        // The last one: it may be long.
+        (before.topic != after.topic).then(|| format!("topic: {}", after.topic)),
+    ];
+    let said: Vec<String> = said.into_iter().flatten().collect();
+    if said.is_empty() { "as before".to_owned() } else { said.join("; ") }
+}
+
+/// A time as RFC 3339, in UTC.
+fn utc(at: Timestamp) -> String {
+    let seconds = at.as_millis().div_euclid(1000);
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Eras of 400 years, each of 146,097 days, and years that begin in March, so that a leap day is their last one.
+    let day = days + 719_468;
+    let (era, of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let (year, day) = (year_of_era + era * 400 + i64::from(month <= 2), of_year - (153 * from_march + 2) / 5 + 1);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// As much of a text as fits into so many bytes.
+fn shortened(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        let end = (0..=max - '…'.len_utf8()).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// Answer a `ListAudit`.
+pub(super) async fn audit(shared: &Shared, who: &Author, ask: ListAudit) -> Result<AuditPage, Refusal> {
+    if !shared.people.is_admin(who.principal) {
+        return Err(Refusal::new(Code::NOT_PERMITTED, "only admins of the server read the audit log"));
+    }
+    let limit = (ask.limit as usize).clamp(1, MAX_ENTRIES);
+    let before = ask.before.unwrap_or(u64::MAX >> 1);
+    let found = shared.store.audit(before, limit + 1).await.map_err(|_| store_failed())?;
+    let entry = |(n, record): (u64, AuditRecord)| AuditEntry {
+        n,
+        at: record.at.as_millis(),
+        by: record.alias.to_string(),
+        act: shortened(record.act, MAX_NAME),
+        room: shortened(record.room, MAX_NAME),
+        whom: shortened(record.whom, MAX_NAME),
+        text: shortened(record.text, MAX_TEXT),
+    };
+    let bytes = |entry: &AuditEntry| {
+        ENTRY_BYTES
+            + [&entry.by, &entry.act, &entry.room, &entry.whom, &entry.text].map(String::len).iter().sum::<usize>()
+    };
+    let (entries, more) = page(found.into_iter().map(entry), limit, bytes);
+    Ok(AuditPage { request: ask.request, entries, more })
+}
+
+/// Answer a `ListBans`.
+pub(super) fn bans(shared: &Shared, conn: &Conn, ask: ListBans) {
+    let ListBans { request, room, skip } = ask;
+    let Some(identity) = conn.identity() else { return };
+    let author = &identity.session.author();
+    let admin = shared.people.is_admin(author.principal);
+    let room = membership::room_of(conn, room).or_else(|| shared.rooms.by_id(room).filter(|_| admin));
+    let Some(room) = room else {
+        return answer(conn, request, Refusal::new(Code::NOT_A_MEMBER, words(Code::NOT_A_MEMBER)));
+    };
+    let (state, now) = (room.lock(), Clock::timestamp());
+    let here = state.members.has(author.principal);
+    let role = state.house.role(Who { author, address: conn.address.map(|a| a.ip()), admin, here }, now);
+    if let Err(code) = may(role, Action::SeeBans, &state.house.settings, Ticket::default()) {
+        return answer(conn, request, Refusal::new(code, words(code)));
+    }
+    let holding = state.house.bans.iter().filter(|ban| ban.until.is_none_or(|until| until > now));
+    let bytes = |ban: &BanEntry| ENTRY_BYTES + ban.whom.len() + ban.by.len() + ban.reason.len();
+    let (bans, more) = page(holding.skip(skip.unwrap_or(0) as usize).map(ban), MAX_BANS, bytes);
+    conn.queue(&BansPage { request, bans, more: more.then_some(true) });
+}
+
+fn ban(ban: &BanRecord) -> BanEntry {
+    let (whom, reason) = (shortened(ban.target.to_string(), MAX_NAME), shortened(ban.reason.clone(), MAX_TEXT));
+    BanEntry { whom, by: ban.by.to_string(), reason, until: ban.until.map(Timestamp::as_millis) }
+}
+
+/// The first entries of a list, as many as one frame takes and as are asked for; and whether there are more.
+fn page<T>(mut list: impl Iterator<Item = T>, limit: usize, bytes: impl Fn(&T) -> usize) -> (Vec<T>, bool) {
+    let (mut page, mut filled) = (Vec::new(), 0);
+    while page.len() < limit && filled < PAGE_BYTES {
+        let Some(entry) = list.next() else { return (page, false) };
+        filled += bytes(&entry);
+        page.push(entry);
+    }
+    (page, list.next().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_ends_by_its_bytes_or_its_count_and_says_whether_there_are_more() {
+        assert_eq!(page(0..3, 5, |_| 1), (vec![0, 1, 2], false));
+        assert_eq!(page(0..5, 5, |_| 1), (vec![0, 1, 2, 3, 4], false));
+        assert_eq!(page(0..6, 5, |_| 1), (vec![0, 1, 2, 3, 4], true));
+        assert_eq!(page(0..6, 5, |_| PAGE_BYTES / 2), (vec![0, 1], true));
+        assert_eq!(page(0..6, 5, |_| 10 * PAGE_BYTES), (vec![0], true), "one there is always");
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_between_characters() {
+        assert_eq!(shortened("short".into(), 5), "short");
+        assert_eq!(shortened("äöüäöü".into(), 8), "äö…");
+    }
+
+    #[test]
+    fn a_time_is_written_as_calendars_have_it() {
+        let at = |seconds: i64| utc(Timestamp::from_millis(seconds * 1000));
+        assert_eq!(at(0), "1970-01-01T00:00:00Z");
+        assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(at(1_709_251_199), "2024-02-29T23:59:59Z");
+        assert_eq!(at(1_700_000_000), "2023-11-14T22:13:20Z");
+        assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00Z");
+    }
+}
