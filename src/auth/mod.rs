@@ -139,7 +139,8 @@ impl fmt::Debug for Decision {
 pub struct Identity {
     /// Who: the same for the same person, for ever, and never another's.
     pub principal: PrincipalId,
-    /// The name to show. If it is another account's or a guest's, the attempt is refused.
+    /// The name to show. If it is another account's or a guest's, or a new one that commands take for something else (such as
+    /// `*` or an address, see [`Alias::unreserved`]), the attempt is refused. Reserved ones may be given.
     pub alias: Alias,
     /// Keeps order on the whole server.
     pub admin: bool,

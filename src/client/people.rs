@@ -172,8 +172,8 @@ impl Client {
         decode::<Done>(self.again(None, make).await?).map(drop)
     }
 
-    /// What was done to keep order, newest first: at most `limit` entries (and at most 15) before number `before`; and
-    /// whether there are older ones. For admins of the server.
+    /// What was done to keep order, newest first: at most `limit` entries (and as many as fit into a frame, 50 at most)
+    /// before number `before`; and whether there are older ones. For admins of the server.
     ///
     /// # Errors
     ///

@@ -153,7 +153,9 @@ pub(super) async fn delete(shared: &Arc<Shared>, principal: PrincipalId) -> Resu
     let owner = people::author(&account);
     strike(&mut account);
     // Also where it is no member: a rank, a mute or an invitation outlives that, but not the account.
-    let stands = |room: &Arc<Room>| room.lock().house.standings.contains_key(&principal);
+    // And every direct that they had, also one that they have left: nobody is to write to them there.
+    let has = |(a, b): (PrincipalId, PrincipalId)| a == principal || b == principal;
+    let stands = |room: &Arc<Room>| room.pair.is_some_and(has) || room.lock().house.standings.contains_key(&principal);
     let rooms: Vec<Arc<Room>> = shared.rooms.all().into_iter().filter(stands).collect();
     let mut changes = vec![Change::PutAccount(account)];
     changes.extend(rooms.iter().map(|room| Change::DropStanding { room: room.id, principal }));

@@ -193,7 +193,7 @@ pub struct RoomSettings {
     /// What it is about; may be empty.
     #[n(1)]
     pub topic: String,
-    /// How many may be members; none: any number.
+    /// How many may be members: accounts, whether they are connected or not, and guests who are here; none: any number.
     #[n(2)]
     pub limit: Option<u32>,
     /// Only moderators and owners talk.
