@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures::channel::oneshot;
 
 use super::attach;
+use super::banning;
 use super::committer::{Act, Decided, NotDone, Submission, Together};
 use super::conn::{Close, Conn};
-use super::deed;
 use super::guard;
 use super::house::Who;
 use super::login;
@@ -205,7 +205,7 @@ async fn hold_bans(shared: &Arc<Shared>, principal: PrincipalId) {
         }
     }
     for room in rooms(shared, principal).values().filter(|room| room.pair.is_none()) {
-        deed::put_out_banned(shared, room, "who is called so is banned from this room");
+        banning::put_out_banned(shared, room, "who is called so is banned from this room");
     }
 }
 
