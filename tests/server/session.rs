@@ -99,7 +99,8 @@ fn the_handle_announces_publishes_inspects_and_disconnects() {
         assert_eq!((first.items[0].name.as_str(), first.items[0].members), ("den", 1));
         let counters = server.handle.counters().await.unwrap();
         assert_eq!((counters.sessions, counters.rooms, counters.published), (2, 2, 1));
-        server.handle.disconnect(bob.session, "bye\nnow").await.unwrap();
+        assert!(server.handle.disconnect(bob.session, "bye\nnow").await.is_err(), "a reason is one line");
+        server.handle.disconnect(bob.session, "bye\u{202e}now").await.unwrap();
         assert!(server.handle.announce("\u{1b}[2J").await.is_err());
     });
     assert_eq!(ada.expect::<Notice>().text, "hear, hear");

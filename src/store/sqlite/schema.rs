@@ -196,6 +196,24 @@ mod tests {
     }
 
     #[test]
+    fn bans_of_a_version_before_are_told_apart_by_who_has_an_account() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn, &MIGRATIONS[..3]).unwrap();
+        conn.execute_batch(
+            "INSERT INTO accounts VALUES (x'01', 'ada', NULL, 0, 0, 0, 0);
+             INSERT INTO bans VALUES (x'', 'ada', x'01', 'server', '', NULL), (x'', 'troll', x'02', 'server', 'why', 9),
+                 (x'', 'spam*', NULL, 'server', '', NULL);",
+        )
+        .unwrap();
+        migrate(&mut conn, MIGRATIONS).unwrap();
+        let mut bans = conn.prepare("SELECT target, length(principal), guest FROM bans ORDER BY target").unwrap();
+        let bans = bans.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        let bans: Vec<(String, i64, bool)> = bans.map(Result::unwrap).collect();
+        let row = |target: &str, bytes, guest| (target.to_owned(), bytes, guest);
+        assert_eq!(bans, [row("ada", 1, false), row("spam*", 0, false), row("troll", 1, true)]);
+    }
+
+    #[test]
     fn the_next_version_is_one_more_entry() {
         let mut conn = Connection::open_in_memory().unwrap();
         migrate(&mut conn, MIGRATIONS).unwrap();
