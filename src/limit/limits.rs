@@ -19,11 +19,18 @@ use super::{Network, Rate};
 /// | reads: history, search, lists of members | 20/s, 200 | 40/s, 400 | 1,000/s, 5,000 |
 /// | frames of any kind | 200/s, 2,000 | 400/s, 4,000 | 2,500/s, 5,000 |
 /// | new connections | | | 100/s, 1,000 |
+/// | passwords and codes that were wrong | | | 1/s, 1,000 |
+/// | other aliases | | 2/min, 5 (guests too) | |
 ///
 /// An address with more than 32 connections is read a little of each in turn: however many they are, they are in the
 /// others' way like a few. [Exempt](Self::exempt) a proxy.
 ///
 /// An address is an IPv4 address, or an IPv6 network of 64 bits. What the application itself publishes is not limited.
+///
+/// Whoever guesses at one account from one address waits besides: after five wrong passwords 1 s, and each time twice as
+/// long, up to 300 s, until one is right or an hour has passed. That holds for exempt addresses too, and doesn't hold
+/// without limits ([`NONE`](Self::NONE)). Others aren't held up by it, nor by the address's limit if they have come in
+/// from that address before: nobody locks another out.
 ///
 /// Who is over a limit is told so with the code `rate_limited` and a time to wait; a message is not lost by it, for
 /// clients send it again after that time, and nothing overtakes it. Who goes on nevertheless isn't read from for
@@ -50,6 +57,17 @@ pub struct Limits {
     pub address: Rates,
     /// New connections from one address. One too many is told `too_many_connections`, and closed.
     pub connections: Rate,
+    /// Passwords and codes from one address that were wrong. Right ones cost nothing. One too many is told
+    /// `too_many_logins`, and nothing is checked; but an account that has come in from the address before is let try, and
+    /// so is a session that proves its password anew. The default is an office of five hundred that mistypes twice in the
+    /// morning.
+    pub logins: Rate,
+    /// Passwords from one address that may wait to be checked at a time; one more is told `busy`. Those of accounts that
+    /// have come in from the address before are counted apart, so that a flood of guesses is not in their way. At least
+    /// 1; all addresses together have 256. Default: 16.
+    pub passwords_waiting: usize,
+    /// How often one person may change their alias: it is told in every room that they are in.
+    pub renames: Rate,
     /// Addresses that only [`ServerBuilder::max_connections`](crate::ServerBuilder::max_connections) holds for: a
     /// proxy, a bridge, a machine that measures. Default: none.
     pub exempt: Vec<Network>,
@@ -109,6 +127,9 @@ impl Default for Limits {
                 frames: Rate::per_second(2500, 5000),
             },
             connections: Rate::per_second(100, 1000),
+            logins: Rate::per_second(1, 1000),
+            passwords_waiting: 16,
+            renames: Rate::per_minute(2, 5),
             exempt: Vec::new(),
             cool_off: Duration::from_secs(5),
             max_addresses: 131_072,
@@ -139,6 +160,9 @@ impl Limits {
         account: Rates::NONE,
         address: Rates::NONE,
         connections: Rate::NONE,
+        logins: Rate::NONE,
+        passwords_waiting: usize::MAX,
+        renames: Rate::NONE,
         exempt: Vec::new(),
         cool_off: Duration::ZERO,
         max_addresses: 0,
@@ -146,7 +170,8 @@ impl Limits {
 
     pub(crate) fn are_valid(&self) -> bool {
         [&self.session, &self.account, &self.address].iter().all(|rates| rates.are_valid())
-            && self.connections.is_valid()
+            && [self.connections, self.logins, self.renames].iter().all(Rate::is_valid)
+            && self.passwords_waiting > 0
             && self.cool_off <= Duration::from_secs(3600)
     }
 

@@ -17,6 +17,8 @@ pub(crate) enum What {
     Frames,
     /// New connections; of addresses only.
     Connections,
+    /// Passwords and codes that were wrong; of addresses only.
+    Logins,
 }
 
 impl Rates {
@@ -28,7 +30,7 @@ impl Rates {
             What::Rooms => self.rooms,
             What::Reads => self.reads,
             What::Frames => self.frames,
-            What::Connections => Rate::NONE,
+            What::Connections | What::Logins => Rate::NONE,
         }
     }
 }
@@ -36,7 +38,7 @@ impl Rates {
 /// A bucket of each kind. Shared by whom it is for.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
-    buckets: [Bucket; 7],
+    buckets: [Bucket; 8],
 }
 
 impl Meter {

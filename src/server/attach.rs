@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::conn::{Close, Conn};
 use super::guard;
+use super::guess;
 use super::house::{Who, Why};
 use super::membership;
 use super::moderation;
@@ -154,6 +155,9 @@ pub(super) async fn token(reader: &mut Reader, token: Vec<u8>) -> Result<(), Clo
             end(&shared, &session, &close).await;
         }
         return Err(close);
+    }
+    if session.kind == PrincipalKind::Account {
+        guess::came(&shared, &conn, session.principal);
     }
     admit(reader, session, true);
     Ok(())

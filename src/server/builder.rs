@@ -10,7 +10,8 @@ use super::attach;
 use super::committer::{self, CommitQueue};
 use super::conn::{Conn, Link};
 use super::flusher::{self, FlushQueue};
-use super::login::{Login, Registration};
+use super::guess::Login;
+use super::login::Registration;
 use super::people::People;
 use super::probe::Probes;
 use super::reads::{self, Reads};
@@ -360,7 +361,7 @@ impl ServerBuilder {
             return bad("max_event", "1 byte to 16 MiB");
         }
         if !self.limits.are_valid() {
-            return bad("limits", "rates and bursts of at least 1, and a cool-off of at most 1 hour");
+            return bad("limits", "rates, bursts and places of at least 1, and a cool-off of at most 1 hour");
         }
         Ok(())
     }
@@ -386,7 +387,7 @@ impl ServerBuilder {
             handler: self.handler,
             authenticator: self.authenticator,
             people: People::default(),
-            login: Login::new(),
+            login: Login::new(&self.limits),
             reads: Reads::default(),
             interests: self.interests,
             rooms: Rooms::new(self.max_rooms, self.tail_bytes),

@@ -1,21 +1,17 @@
 //! How people show who they are: accounts' passwords, codes, the application's own ways.
 
-use std::net::IpAddr;
 use std::sync::Arc;
-
-use parking_lot::Mutex;
 
 use super::attach::{self, refuse, refuse_for};
 use super::conn::{Close, Conn, Link};
 use super::guard;
-use super::hashing::{Pool, TooMany};
+use super::guess::{self, Guess, guesses, short};
 use super::people;
 use super::reader::Reader;
 use super::session::{self, Session};
 use super::shared::{Clock, Shared};
-use crate::auth::{Attempt, Decision, Exchange, Identity, Throttle, password};
+use crate::auth::{Attempt, Decision, Exchange, Identity, password};
 use crate::id::{Alias, PrincipalId, SessionId};
-use crate::limit::Prefix;
 use crate::protocol::Code;
 use crate::protocol::message::{Challenge, Credentials};
 use crate::store::{AccountRecord, Change, CodeRecord};
@@ -38,45 +34,6 @@ pub enum Registration {
     /// application's [`Authenticator`](crate::auth::Authenticator).
     #[default]
     Closed,
-}
-
-/// What logins share.
-#[derive(Debug)]
-pub(super) struct Login {
-    throttle: Mutex<Throttle>,
-    pool: Arc<Pool>,
-}
-
-impl Login {
-    pub(super) fn new() -> Self {
-        Self { throttle: Mutex::default(), pool: Pool::new() }
-    }
-
-    /// Hash a password, in its turn.
-    pub(super) async fn hash(&self, address: Option<IpAddr>, password: String) -> Result<String, TooMany> {
-        self.pool.run(address.map(Prefix::from), move || password::hash(&password)).await
-    }
-
-    /// Compare a password with a hash, in its turn.
-    pub(super) async fn verify(
-        &self,
-        address: Option<IpAddr>,
-        password: String,
-        hash: Option<String>,
-    ) -> Result<bool, TooMany> {
-        self.pool.run(address.map(Prefix::from), move || password::verify(&password, hash.as_deref())).await
-    }
-
-    /// Milliseconds that a guess has to wait.
-    pub(super) fn wait(&self, name: &str, address: Option<IpAddr>, now: u64) -> Option<u32> {
-        let wait = self.throttle.lock().wait(name, address.map(Prefix::from), now);
-        wait.map(|ms| u32::try_from(ms).unwrap_or(u32::MAX))
-    }
-
-    pub(super) fn note(&self, name: &str, address: Option<IpAddr>, worked: bool, now: u64) {
-        let (prefix, mut throttle) = (address.map(Prefix::from), self.throttle.lock());
-        if worked { throttle.worked(name, prefix) } else { throttle.failed(name, prefix, now) }
-    }
 }
 
 /// Whether a secret can be sent over this connection without somebody reading along.
@@ -156,24 +113,9 @@ struct Try {
     code: Option<String>,
 }
 
-/// Under what name a throttle counts the guesses of a server's password, or of codes: no alias has a control character.
-const NOBODY: &str = "\0";
-
-/// The name of nobody whom the server knows, as guesses are counted by it. Not longer than that, whatever it is.
-fn short(name: &str) -> String {
-    name.chars().take(64).collect::<String>().to_lowercase()
-}
-
-/// Under what name a throttle counts the guesses of this account's password, whatever it is called meanwhile. No alias has
-/// a control character.
-pub(super) fn guesses(principal: PrincipalId) -> String {
-    format!("\u{2}{principal}")
-}
-
 /// Refuse somebody whose guesses have to wait.
-fn throttled(reader: &mut Reader, name: &str) -> Option<Result<(), Close>> {
-    let (address, now) = (reader.conn.address.map(|a| a.ip()), reader.shared.clock.now());
-    let wait = reader.shared.login.wait(name, address, now)?;
+fn throttled(reader: &mut Reader, guess: &Guess<'_>) -> Option<Result<(), Close>> {
+    let wait = guess.wait()?;
     let text = format!("too many logins have failed; try again in {} s", wait.div_ceil(1000));
     Some(refuse_for(reader, Code::TOO_MANY_LOGINS, text, None, Some(wait)))
 }
@@ -192,12 +134,12 @@ async fn with_password(reader: &mut Reader, attempt: Try) -> Result<(), Close> {
     let proven = shared.people.moment();
     let account = shared.people.named(&attempt.name);
     let name = account.as_ref().map_or_else(|| short(&attempt.name), |account| guesses(account.principal));
-    if let Some(refused) = throttled(reader, &name) {
+    let guess = Guess::new(&shared, &reader.conn, Some(name));
+    if let Some(refused) = throttled(reader, &guess) {
         return refused;
     }
     let hash = account.as_ref().and_then(|account| account.password.clone());
-    let Ok(right) = shared.login.verify(address, attempt.secret, hash).await else { return busy(reader) };
-    shared.login.note(&name, address, right, shared.clock.now());
+    let Ok(right) = guess.verify(attempt.secret, hash).await else { return busy(reader) };
     match account.filter(|_| right) {
         Some(account) => enter(reader, &account, proven).await,
         None => {
@@ -216,7 +158,8 @@ async fn register(reader: &mut Reader, attempt: Try) -> Result<(), Close> {
     if !password::fits(&attempt.secret) {
         return refuse(reader, Code::PASSWORD_INVALID, weak(), None);
     }
-    if let Some(refused) = throttled(reader, NOBODY) {
+    let guess = Guess::new(&shared, &reader.conn, None);
+    if let Some(refused) = throttled(reader, &guess) {
         return refused;
     }
     let now = Clock::timestamp();
@@ -238,7 +181,7 @@ async fn register(reader: &mut Reader, attempt: Try) -> Result<(), Close> {
         (Registration::Closed, _) => false,
     };
     if !welcome {
-        shared.login.note(NOBODY, address, false, shared.clock.now());
+        guess.note(false);
         let text =
             "new accounts need a code here, and this is none that is good; ask whoever runs the server".to_owned();
         return refuse(reader, Code::REGISTRATION_CLOSED, text, None);
@@ -282,7 +225,8 @@ async fn reset(reader: &mut Reader, attempt: Try) -> Result<(), Close> {
     if !password::fits(&attempt.secret) {
         return refuse(reader, Code::PASSWORD_INVALID, weak(), None);
     }
-    if let Some(refused) = throttled(reader, NOBODY) {
+    let guess = Guess::new(&shared, &reader.conn, None);
+    if let Some(refused) = throttled(reader, &guess) {
         return refused;
     }
     let Ok(hash) = shared.login.hash(address, attempt.secret).await else { return busy(reader) };
@@ -292,7 +236,7 @@ async fn reset(reader: &mut Reader, attempt: Try) -> Result<(), Close> {
         shared.people.use_code(&attempt.code.unwrap_or_default(), Clock::timestamp(), its)
     });
     let (Some(code), Some(account)) = (code, account) else {
-        shared.login.note(NOBODY, address, false, shared.clock.now());
+        guess.note(false);
         return denied(reader);
     };
     let also = Some(Change::DropCode(code.hash));
@@ -350,13 +294,15 @@ pub(super) async fn revoke(shared: &Arc<Shared>, session: &Arc<Session>, close: 
 }
 
 async fn guest_with_password(reader: &mut Reader, attempt: Try) -> Result<(), Close> {
-    if let Some(refused) = throttled(reader, NOBODY) {
+    let shared = Arc::clone(&reader.shared);
+    // It is one for all: who guesses it would hold up everybody from there who knows it, if guesses waited longer each time.
+    let guess = Guess::new(&shared, &reader.conn, None);
+    if let Some(refused) = throttled(reader, &guess) {
         return refused;
     }
-    let (shared, address) = (Arc::clone(&reader.shared), reader.conn.address.map(|a| a.ip()));
     // Compared as hashes: how long that takes says nothing about the password.
     let right = shared.config.join_password.as_ref() == Some(&session::hash(attempt.secret.as_bytes()));
-    shared.login.note(NOBODY, address, right, shared.clock.now());
+    guess.note(right);
     if !right {
         return refuse(reader, Code::AUTH_FAILED, "that is not the server's password".into(), None);
     }
@@ -373,9 +319,11 @@ async fn guest_with_password(reader: &mut Reader, attempt: Try) -> Result<(), Cl
 async fn ask_application(reader: &mut Reader, mechanism: &str, data: Vec<u8>) -> Result<(), Close> {
     let shared = Arc::clone(&reader.shared);
     let Some(authenticator) = &shared.authenticator else { return Ok(()) };
-    let address = reader.conn.address.map(|a| a.ip());
-    let name = minicbor::decode::<Credentials>(&data).map(|c| short(&c.name)).unwrap_or_default();
-    if let Some(refused) = throttled(reader, &name) {
+    // Who says no name at first isn't told apart from others of the same address.
+    let first = reader.exchange.first().map_or(&data, |exchange| &exchange.data);
+    let name = minicbor::decode::<Credentials>(first).ok().map(|c| short(&c.name));
+    let guess = Guess::new(&shared, &reader.conn, name);
+    if let Some(refused) = throttled(reader, &guess) {
         return refused;
     }
     let before = std::mem::take(&mut reader.exchange);
@@ -386,7 +334,7 @@ async fn ask_application(reader: &mut Reader, mechanism: &str, data: Vec<u8>) ->
     let decision = guard::call("authenticate", nobody, limit, authenticator.authenticate(attempt)).await;
     match decision {
         Ok(Decision::Allow(identity)) => {
-            shared.login.note(&name, address, true, shared.clock.now());
+            guess.note(true);
             known_by_application(reader, identity, proven).await
         }
         Ok(Decision::Challenge(challenge)) if before.len() < MAX_CHALLENGES => {
@@ -396,7 +344,7 @@ async fn ask_application(reader: &mut Reader, mechanism: &str, data: Vec<u8>) ->
             Ok(())
         }
         Ok(Decision::Deny | Decision::Challenge(_)) => {
-            shared.login.note(&name, address, false, shared.clock.now());
+            guess.note(false);
             denied(reader)
         }
         Ok(Decision::Unavailable) | Err(guard::HandlerFailed) => {
@@ -441,6 +389,7 @@ async fn known_by_application(reader: &mut Reader, identity: Identity, proven: u
 
 /// Begin a session of an account, whose proof was looked at at that moment.
 async fn enter(reader: &mut Reader, account: &AccountRecord, proven: u64) -> Result<(), Close> {
+    guess::came(&reader.shared, &reader.conn, account.principal);
     let session = Arc::new(Session::new(people::author(account), proven));
     attach::checked(reader, session).await
 }

@@ -7,6 +7,7 @@ use futures::channel::oneshot;
 use super::committer::{Act, Decided, Submission};
 use super::conn::{Close, Conn};
 use super::guard;
+use super::guess::Guess;
 use super::house::{self, Who, Why};
 use super::moderation::{body, terms, words};
 use super::reader::Reader;
@@ -249,16 +250,14 @@ async fn right_password(
 ) -> Result<Option<String>, Refusal> {
     let hash = shared.rooms.find(name).and_then(|room| room.lock().house.password.clone());
     let Some(hash) = hash else { return Ok(None) };
-    let address = conn.address.map(|a| a.ip());
     // Guesses at a room's password wait like guesses at an account's. No alias has a control character.
-    let key = format!("\u{1}{name}");
-    if let Some(wait) = shared.login.wait(&key, address, shared.clock.now()) {
+    let guess = Guess::new(shared, conn, Some(format!("\u{1}{name}")));
+    if let Some(wait) = guess.wait() {
         let refusal = Refusal::new(Code::TOO_MANY_LOGINS, "too many passwords were wrong; try again later");
         return Err(Refusal { retry_after_ms: Some(wait), ..refusal });
     }
-    let right = shared.login.verify(address, password, Some(hash.clone())).await;
+    let right = guess.verify(password, Some(hash.clone())).await;
     let right = right.map_err(|_| Refusal::later(Code::BUSY, "too many passwords are being checked; try again"))?;
-    shared.login.note(&key, address, right, shared.clock.now());
     Ok(right.then_some(hash))
 }
 

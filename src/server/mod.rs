@@ -36,6 +36,7 @@ mod dispatch;
 mod export;
 mod flusher;
 mod guard;
+mod guess;
 mod handle;
 mod handle_people;
 mod hashing;

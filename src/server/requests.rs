@@ -9,6 +9,7 @@ use super::alias::Renaming;
 use super::books;
 use super::committer::{Submission, Together};
 use super::conn::{Close, Conn};
+use super::guess::{Guess, guesses};
 use super::heir;
 use super::house;
 use super::login;
@@ -106,7 +107,6 @@ pub(super) fn store_failed() -> Refusal {
 
 /// Whether this is an account's password. Wrong ones count like failed logins.
 async fn prove(shared: &Shared, conn: &Conn, who: &Author, secret: String) -> Result<(), Refusal> {
-    let address = conn.address.map(|a| a.ip());
     if !login::is_private(shared, conn) {
         return Err(Refusal::new(Code::INSECURE, "this connection isn't encrypted: no secret may be sent over it"));
     }
@@ -114,14 +114,13 @@ async fn prove(shared: &Shared, conn: &Conn, who: &Author, secret: String) -> Re
         return Err(Refusal::new(Code::BAD_REQUEST, "you have no password here"));
     };
     // By who it is: another alias buys no more guesses.
-    let name = login::guesses(who.principal);
-    if let Some(wait) = shared.login.wait(&name, address, shared.clock.now()) {
+    let guess = Guess::new(shared, conn, Some(guesses(who.principal))).at_home();
+    if let Some(wait) = guess.wait() {
         let refusal = Refusal::new(Code::TOO_MANY_LOGINS, "too many passwords were wrong; try again later");
         return Err(Refusal { retry_after_ms: Some(wait), ..refusal });
     }
-    let right = shared.login.verify(address, secret, Some(hash)).await;
+    let right = guess.verify(secret, Some(hash)).await;
     let right = right.map_err(|_| Refusal::later(Code::BUSY, "too many people log in at the moment; try again"))?;
-    shared.login.note(&name, address, right, shared.clock.now());
     if right { Ok(()) } else { Err(Refusal::new(Code::AUTH_FAILED, "that is not the account's password")) }
 }
 

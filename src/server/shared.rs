@@ -10,7 +10,7 @@ use super::builder::Config;
 use super::committer::{CommitQueue, Submission};
 use super::conn::Conn;
 use super::flusher::FlushQueue;
-use super::login::Login;
+use super::guess::Login;
 use super::people::People;
 use super::probe::Probes;
 use super::reads::Reads;

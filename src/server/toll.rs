@@ -24,9 +24,6 @@ const RETURN_MS: u32 = 30_000;
 /// Who has sent too many bytes waits until so many more fit: a frame or two.
 const BATCH_BYTES: u64 = 64 * 1024;
 
-/// How often somebody may change their alias: it is told in every room that they are in.
-const RENAMES: Rate = Rate::per_minute(2, 5);
-
 /// What may be said about any limit.
 pub(super) const TEXT: &str = "that is more than one may do in so short a time; wait, and try again";
 
@@ -104,6 +101,28 @@ pub(super) fn arrive(shared: &Shared, address: IpAddr) -> Result<(), Full> {
     let now = shared.clock.nanos();
     let address = tolls.addresses.lock().of(address.into(), now);
     if address.meter.of(What::Connections).take(tolls.limits.connections, now) { Ok(()) } else { Err(Full::Fast) }
+}
+
+/// How many secrets from an address were wrong; none if that isn't limited.
+fn wrong(shared: &Shared, address: Option<IpAddr>) -> Option<(Arc<Address>, Rate, u64)> {
+    let (tolls, address) = (shared.tolls.as_ref()?, address?);
+    let now = shared.clock.nanos();
+    let meter = || tolls.addresses.lock().of(address.into(), now);
+    (!tolls.limits.is_exempt(address)).then(|| (meter(), tolls.limits.logins, now))
+}
+
+/// Milliseconds until a secret from an address may be looked at, because too many were wrong; none if it may be now.
+pub(super) fn login(shared: &Shared, address: Option<IpAddr>) -> Option<u32> {
+    let (address, rate, now) = wrong(shared, address)?;
+    let wait = address.meter.of(What::Logins).wait(rate, now, 1);
+    (wait > 0).then(|| u32::try_from(wait.div_ceil(1_000_000)).unwrap_or(u32::MAX))
+}
+
+/// A secret from an address was wrong.
+pub(super) fn login_failed(shared: &Shared, address: Option<IpAddr>) {
+    if let Some((address, rate, now)) = wrong(shared, address) {
+        address.meter.of(What::Logins).charge(rate, now, 1);
+    }
 }
 
 /// Whether only what is said explicitly holds for this address.
@@ -231,8 +250,8 @@ pub(super) fn rename(shared: &Shared, conn: &Conn) -> Result<(), u32> {
     let (Some(tolls), Some(counted)) = (&shared.tolls, Counted::new(shared, conn)) else { return Ok(()) };
     let meter = tolls.renamed.lock().of(counted.session.principal, counted.now);
     // The meter counts nothing else, so that any of its buckets does.
-    let bucket = meter.of(What::Joins);
-    if bucket.take(RENAMES, counted.now) { Ok(()) } else { Err(counted.refuse(bucket.wait(RENAMES, counted.now, 1))) }
+    let (bucket, rate) = (meter.of(What::Joins), tolls.limits.renames);
+    if bucket.take(rate, counted.now) { Ok(()) } else { Err(counted.refuse(bucket.wait(rate, counted.now, 1))) }
 }
 
 /// How many of these messages may be published now; they count as published.

@@ -14,6 +14,7 @@ mod clients;
 mod directs;
 #[cfg(feature = "testing")]
 mod export;
+mod guesses;
 mod moderation;
 mod names;
 mod order;
