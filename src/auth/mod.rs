@@ -21,8 +21,9 @@ use crate::id::{Alias, PrincipalId};
 ///
 /// Implement it with plain `async fn`s that don't block their thread. A call has the time limit of handlers
 /// ([`handler_timeout`](crate::ServerBuilder::handler_timeout)). Take as long, and answer the same, for somebody who is
-/// not known as for a wrong secret. Failed attempts are slowed down by the server, per address ([`Limits::logins`](crate::Limits::logins)) and, if
-/// what is sent first begins with a name as that of `password` does, per name and address.
+/// not known as for a wrong secret. Failed attempts are slowed down by the server, per address
+/// ([`Limits::logins`](crate::Limits::logins)) and, if what is sent first begins with a name as that of `password` does,
+/// per name and address.
 ///
 /// ```
 /// use chatnet::auth::{Attempt, Authenticator, Decision, Identity};

@@ -89,12 +89,12 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The old one is wrong, the new one is too short or too long, or the connection has ended.
+    /// The old one is wrong, the new one is too short or too long, others could read them on the way, or the connection has ended.
     pub async fn change_password(&self, old: &str, new: &str) -> Result<(), RequestError> {
         let (old, new) = (Secret::from(old), Secret::from(new));
         let given = new.clone();
         let make = move |request, _| to_frame(&ChangePassword { request, old: old.clone(), new: new.clone() });
-        decode::<Done>(self.once(None, make).await?)?;
+        decode::<Done>(self.secretly(None, true, make).await?)?;
         // What is said when the session is lost.
         self.inner.link.lock().settings.login = Login::Password(given);
         Ok(())
@@ -118,11 +118,11 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The password is wrong, or the connection has ended otherwise than by this.
+    /// The password is wrong, others could read it on the way, or the connection has ended otherwise than by this.
     pub async fn delete_account(&self, password: &str) -> Result<(), RequestError> {
         let password = Secret::from(password);
         let make = move |request, _| to_frame(&DeleteAccount { request, password: password.clone() });
-        self.once(None, make).await.map(drop)
+        self.secretly(None, true, make).await.map(drop)
     }
 
     /// The sessions that this principal has: an account may have several.

@@ -18,6 +18,8 @@ const PROBE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) began: Instant,
+    /// Nobody on the way can read what goes over it.
+    pub(super) private: bool,
     /// The server speaks chatnet.
     pub(super) welcomed: bool,
     /// The handshake is over.
@@ -45,6 +47,7 @@ impl Connection {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             began: now,
+            private: false,
             welcomed: false,
             attached: false,
             resuming: false,

@@ -234,6 +234,8 @@ pub enum RequestError {
         /// After how many milliseconds trying again may help; none: it won't.
         retry_after_ms: Option<u32>,
     },
+    /// A password would have gone over a connection that others can read; it was not sent. Connect with TLS.
+    Insecure,
     /// The connection was lost before the answer: it may be done or not. Look, and ask again if need be.
     Unknown,
     /// The connection has ended.
@@ -248,6 +250,9 @@ impl fmt::Display for RequestError {
                 write!(f, "the server refused: {text} ({})", code.name())?;
                 when(f, *retry_after_ms)
             }
+            Self::Insecure => f.write_str(
+                "the connection isn't encrypted, and others could read the password: it was not sent; connect with TLS",
+            ),
             Self::Unknown => f.write_str("the connection was lost before the answer; look whether it was done"),
             Self::Closed => f.write_str("the connection has ended; connect again"),
         }

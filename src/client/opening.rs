@@ -29,8 +29,9 @@ impl std::fmt::Debug for Token {
 
 impl State {
     /// A connection is there: say everything that can be said without waiting.
-    pub(super) fn open(&mut self, now: Instant) {
+    pub(super) fn open(&mut self, private: bool, now: Instant) {
         self.conn = Connection::new(now);
+        self.conn.private = private;
         self.tries = 0;
         // What was not written was for the connection before.
         self.out.clear();

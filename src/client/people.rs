@@ -104,7 +104,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// There is such a room already, the server refuses, or the connection has ended.
+    /// There is such a room already, the server refuses, others could read the password on the way, or the connection
+    /// has ended.
     pub async fn create_room(
         &self,
         name: &str,
@@ -120,7 +121,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The password is wrong, the server refuses otherwise, or the connection has ended.
+    /// The password is wrong, others could read it on the way, the server refuses otherwise, or the connection has ended.
     pub async fn join_with(&self, name: &str, password: &str) -> Result<Room, RequestError> {
         RoomName::parse(name).map_err(RequestError::Room)?;
         self.enter(name, Way::Password(password.into())).await
@@ -208,8 +209,9 @@ impl Client {
 /// Of all of these: one's role doesn't permit it, nobody is known by this name, or the connection has ended.
 impl Room {
     async fn moderate(&self, moderate: Moderate) -> Result<(), RequestError> {
+        let secret = moderate.password.is_some();
         let make = move |request, room| to_frame(&Moderate { request, room, ..moderate.clone() });
-        decode::<Done>(self.client().once(Some(self.id()), make).await?).map(drop)
+        decode::<Done>(self.client().secretly(Some(self.id()), secret, make).await?).map(drop)
     }
 
     fn act(&self, act: EventKind) -> Moderate {

@@ -22,8 +22,8 @@ pub(super) async fn run(link: Arc<Link>, by: Box<dyn Open>, limit: Duration, rul
             Woken::By(Ok((_, private))) if !link.lock().may_open(private) => {
                 link.lock().unreachable(ConnectError::Insecure, Instant::now());
             }
-            Woken::By(Ok((stream, _))) => {
-                link.lock().open(Instant::now());
+            Woken::By(Ok((stream, private))) => {
+                link.lock().open(private, Instant::now());
                 driver::run(&link, stream).await;
             }
             Woken::By(Err(e)) => link.lock().unreachable(e, Instant::now()),
@@ -118,7 +118,12 @@ fn judge(reason: &CloseReason, welcomed: bool) -> Verdict {
 impl State {
     /// Whether this client may say what it has to over such a connection.
     fn may_open(&self, private: bool) -> bool {
-        private || self.settings.plaintext_passwords || !self.settings.login.is_secret()
+        self.may_tell_secrets(private) || !self.settings.login.is_secret()
+    }
+
+    /// Whether a secret may go over such a connection.
+    pub(super) fn may_tell_secrets(&self, private: bool) -> bool {
+        private || self.settings.plaintext_passwords
     }
 
     /// No connection could be opened.

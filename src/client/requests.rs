@@ -37,6 +37,8 @@ pub(super) enum Waiting {
         make: Make,
         /// It may be asked twice without harm.
         again: bool,
+        /// It has a secret in it.
+        secret: bool,
         sent: bool,
         answer: Answer<Reply>,
     },
@@ -112,7 +114,7 @@ impl Client {
         room: Option<RoomId>,
         make: impl Fn(u32, RoomId) -> Vec<u8> + Send + 'static,
     ) -> Result<Reply, RequestError> {
-        self.put(room, make, true).await
+        self.put(room, make, true, false).await
     }
 
     /// Ask for something that is not to be done twice.
@@ -121,7 +123,17 @@ impl Client {
         room: Option<RoomId>,
         make: impl Fn(u32, RoomId) -> Vec<u8> + Send + 'static,
     ) -> Result<Reply, RequestError> {
-        self.put(room, make, false).await
+        self.put(room, make, false, false).await
+    }
+
+    /// The same with a secret in it, if it is one: it isn't sent where others could read it.
+    pub(super) async fn secretly(
+        &self,
+        room: Option<RoomId>,
+        secret: bool,
+        make: impl Fn(u32, RoomId) -> Vec<u8> + Send + 'static,
+    ) -> Result<Reply, RequestError> {
+        self.put(room, make, false, secret).await
     }
 
     async fn put(
@@ -129,6 +141,7 @@ impl Client {
         room: Option<RoomId>,
         make: impl Fn(u32, RoomId) -> Vec<u8> + Send + 'static,
         again: bool,
+        secret: bool,
     ) -> Result<Reply, RequestError> {
         let (answer, reply) = oneshot::channel();
         {
@@ -136,7 +149,7 @@ impl Client {
             if state.closed.is_some() {
                 return Err(RequestError::Closed);
             }
-            state.ask(Waiting::Ask { room, make: Make(Box::new(make)), again, sent: false, answer });
+            state.ask(Waiting::Ask { room, make: Make(Box::new(make)), again, secret, sent: false, answer });
         }
         self.inner.link.output.notify();
         reply.await.unwrap_or(Err(RequestError::Closed))
@@ -164,6 +177,15 @@ impl Waiting {
             | Self::Members { room, .. }
             | Self::History { room, .. }
             | Self::Search { room, .. } => Some(room),
+        }
+    }
+
+    /// Whether something goes over the connection by it that nobody else may read.
+    fn is_secret(&self) -> bool {
+        match self {
+            Self::Ask { secret, .. } => *secret,
+            Self::Join { way: Way::Password(_) | Way::Create { password: Some(_), .. }, .. } => true,
+            _ => false,
         }
     }
 
@@ -279,6 +301,10 @@ impl State {
     }
 
     pub(super) fn send_request(&mut self, request: u32) {
+        if self.waiting.get(&request).is_some_and(Waiting::is_secret) && !self.may_tell_secrets(self.conn.private) {
+            let waiting = self.waiting.remove(&request);
+            return waiting.into_iter().for_each(|waiting| waiting.fail(RequestError::Insecure));
+        }
         if let Some(Waiting::Ask { room, make, sent, .. }) = self.waiting.get_mut(&request) {
             *sent = true;
             let frame = (make.0)(request, room.unwrap_or(RoomId::from_bytes([0; 16])));

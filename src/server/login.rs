@@ -6,6 +6,7 @@ use super::attach::{self, refuse, refuse_for};
 use super::conn::{Close, Conn, Link};
 use super::guard;
 use super::guess::{self, Guess, guesses, short};
+use super::membership::Refusal;
 use super::people;
 use super::reader::Reader;
 use super::session::{self, Session};
@@ -37,7 +38,7 @@ pub enum Registration {
 }
 
 /// Whether a secret can be sent over this connection without somebody reading along.
-pub(super) fn is_private(shared: &Shared, conn: &Conn) -> bool {
+fn is_private(shared: &Shared, conn: &Conn) -> bool {
     let encrypted = match &conn.link {
         // The application knows what it does.
         Link::Stream(_) => true,
@@ -46,6 +47,12 @@ pub(super) fn is_private(shared: &Shared, conn: &Conn) -> bool {
     encrypted
         || shared.config.plaintext_passwords
         || conn.address.is_some_and(|address| address.ip().to_canonical().is_loopback())
+}
+
+/// Refuse a secret that somebody could have read along.
+pub(super) fn private(shared: &Shared, conn: &Conn) -> Result<(), Refusal> {
+    let text = "this connection isn't encrypted: no secret may be sent over it; connect with TLS";
+    if is_private(shared, conn) { Ok(()) } else { Err(Refusal::new(Code::INSECURE, text)) }
 }
 
 /// The ways to authenticate on this connection, best first.

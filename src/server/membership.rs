@@ -9,6 +9,7 @@ use super::conn::{Close, Conn};
 use super::guard;
 use super::guess::Guess;
 use super::house::{self, Who, Why};
+use super::login;
 use super::moderation::{body, terms, words};
 use super::reader::Reader;
 use super::rooms::{By, Entered, Member, NotEntered, Room, State};
@@ -141,6 +142,10 @@ async fn try_join(
     plan: Option<Plan>,
 ) -> Result<(), Refusal> {
     let Some(identity) = conn.identity() else { return Ok(()) };
+    let secret = password.is_some() || plan.as_ref().is_some_and(|plan| plan.password.is_some());
+    if secret {
+        login::private(shared, conn)?;
+    }
     plan.as_ref().map_or(Ok(()), |plan| plan.check(shared))?;
     let name = match (&shared.config.default_room, join.name.as_str()) {
         (Some(default), "") => default.clone(),

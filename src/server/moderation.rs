@@ -10,6 +10,7 @@ use super::conn::{Close, Conn};
 use super::deed::Deed;
 use super::guard;
 use super::house::Who;
+use super::login;
 use super::membership::{self, Refusal, answer};
 use super::names;
 use super::people;
@@ -129,6 +130,9 @@ async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, moderate: Moderate) -> Resu
     let room = room.ok_or_else(|| Refusal::new(Code::NOT_A_MEMBER, words(Code::NOT_A_MEMBER)))?;
     if room.pair.is_some() {
         return Err(Refusal::new(Code::NOT_PERMITTED, "nobody keeps order in a direct: block whom you don't want"));
+    }
+    if moderate.password.is_some() {
+        login::private(shared, conn)?;
     }
     if let Some(text) = &moderate.text {
         membership::topic(text, shared.config.max_event)?;

@@ -107,9 +107,7 @@ pub(super) fn store_failed() -> Refusal {
 
 /// Whether this is an account's password. Wrong ones count like failed logins.
 async fn prove(shared: &Shared, conn: &Conn, who: &Author, secret: String) -> Result<(), Refusal> {
-    if !login::is_private(shared, conn) {
-        return Err(Refusal::new(Code::INSECURE, "this connection isn't encrypted: no secret may be sent over it"));
-    }
+    login::private(shared, conn)?;
     let Some(hash) = shared.people.account(who.principal).and_then(|account| account.password) else {
         return Err(Refusal::new(Code::BAD_REQUEST, "you have no password here"));
     };

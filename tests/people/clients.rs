@@ -181,3 +181,45 @@ fn neither_side_takes_a_password_over_an_open_network() {
         serving.cancel().await;
     });
 }
+
+/// What is told to whoever makes, changes and joins a room by a password, and to a guest who proves an account's.
+async fn with_room_passwords(client: &Client) -> [Option<RequestError>; 5] {
+    let settings = RoomSettings::new(RoomKind::Password);
+    let made = client.create_room("vault", settings.clone(), Some("sesame")).await.err();
+    let open = client.create_room("hall", RoomSettings::default(), None).await.unwrap();
+    let changed = open.set_settings(settings, Some("sesame")).await.err();
+    let joined = client.join_with("cellar", "sesame").await.err();
+    let proven = client.change_password(PASSWORD, "battery staple").await.err();
+    [made, changed, joined, proven, client.delete_account(PASSWORD).await.err()]
+}
+
+#[test]
+fn neither_side_takes_a_room_s_password_over_an_open_network() {
+    let Some(ip) = outside() else { return };
+    block_on(async {
+        let server = Server::builder().bind(std::net::SocketAddr::new(ip, 0)).await.unwrap();
+        let addr = server.local_addr().unwrap();
+        let serving = async_std::task::spawn(server.serve());
+        let (careful, _events) = Client::builder().alias("ada").connect(addr).await.unwrap();
+        for told in with_room_passwords(&careful).await {
+            assert!(matches!(told, Some(RequestError::Insecure)), "not even sent: {told:?}");
+        }
+        let builder = Client::builder().alias("bob").plaintext_passwords(true);
+        let (careless, _events) = builder.connect(addr).await.unwrap();
+        // The room that she owns ends with her.
+        careful.close().await;
+        for told in with_room_passwords(&careless).await {
+            let insecure = matches!(told, Some(RequestError::Refused { code: Code::INSECURE, .. }));
+            assert!(insecure, "{told:?}");
+        }
+        serving.cancel().await;
+        let server = Server::builder().plaintext_passwords(true).bind(std::net::SocketAddr::new(ip, 0)).await.unwrap();
+        let addr = server.local_addr().unwrap();
+        let serving = async_std::task::spawn(server.serve());
+        let builder = Client::builder().alias("bob").plaintext_passwords(true);
+        let (careless, _events) = builder.connect(addr).await.unwrap();
+        let [made, changed, ..] = with_room_passwords(&careless).await;
+        assert!(made.is_none() && changed.is_none(), "unless both say so: {made:?} {changed:?}");
+        serving.cancel().await;
+    });
+}
