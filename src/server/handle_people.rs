@@ -127,12 +127,13 @@ impl ServerHandle {
     /// The store failed; the server has stopped.
     pub async fn invite_code(&self) -> Result<String, HandleError> {
         let shared = self.running()?;
-        let (code, change) = shared.people.make_code(None, Clock::timestamp());
-        note(shared, "invite code", None, "", "", vec![change]).await?;
+        let (code, changes) = shared.people.make_code(None, Clock::timestamp());
+        note(shared, "invite code", None, "", "", changes).await?;
         Ok(code)
     }
 
-    /// A code with which the owner of an account sets a new password, once. Good for a week.
+    /// A code with which the owner of an account sets a new password, once. Good for a week, or until there is a newer
+    /// one, or another password.
     ///
     /// # Errors
     ///
@@ -140,8 +141,8 @@ impl ServerHandle {
     pub async fn reset_code(&self, alias: &Alias) -> Result<String, HandleError> {
         let shared = self.running()?;
         let account = shared.people.named(alias.as_str()).ok_or(HandleError::NoSuchPerson)?;
-        let (code, change) = shared.people.make_code(Some(account.principal), Clock::timestamp());
-        note(shared, "reset code", None, alias.as_str(), "", vec![change]).await?;
+        let (code, changes) = shared.people.make_code(Some(account.principal), Clock::timestamp());
+        note(shared, "reset code", None, alias.as_str(), "", changes).await?;
         Ok(code)
     }
 

@@ -182,7 +182,7 @@ async fn register(reader: &mut Reader, attempt: Try) -> Result<(), Close> {
         (Registration::Open, None) => true,
         (Registration::Open, Some(hash)) => session::hash(code.as_bytes()) == *hash,
         (Registration::Invite, _) => {
-            used = shared.people.use_code(&code, now, |code| code.reset.is_none());
+            used = shared.people.use_invite(&code, now);
             used.is_some()
         }
         (Registration::Closed, _) => false,
@@ -238,36 +238,36 @@ async fn reset(reader: &mut Reader, attempt: Try) -> Result<(), Close> {
     }
     let Ok(hash) = shared.login.hash(address, attempt.secret).await else { return busy(reader) };
     let account = shared.people.named(&attempt.name);
-    let code = account.as_ref().and_then(|account| {
-        let its = |code: &CodeRecord| code.reset == Some(account.principal);
-        shared.people.use_code(&attempt.code.unwrap_or_default(), Clock::timestamp(), its)
+    let codes = account.as_ref().and_then(|account| {
+        shared.people.use_reset(&attempt.code.unwrap_or_default(), account.principal, Clock::timestamp())
     });
-    let (Some(code), Some(account)) = (code, account) else {
+    let (Some(codes), Some(account)) = (codes, account) else {
         guess.note(false);
         return denied(reader);
     };
-    let also = Some(Change::DropCode(code.hash));
-    let Some(proven) = new_password(&shared, account.principal, hash, also, None).await else {
-        shared.people.give_back(code);
+    let Some(proven) = new_password(&shared, account.principal, hash, codes, None).await else {
         return refuse_for(reader, Code::STORE_FAILED, "the server can't keep this now".into(), None, Some(BUSY_MS));
     };
     enter(reader, &account, proven).await
 }
 
-/// Give an account another password; its sessions end, but the one. Returns the moment from which on the password is its
-/// proof; none if it is not kept.
+/// Give an account another password, by codes that are used up for it or without; its sessions end, but the one, and so do
+/// all codes for a lost one. Returns the moment from which on the password is its proof; none if it is not kept.
 pub(super) async fn new_password(
     shared: &Arc<Shared>,
     principal: PrincipalId,
     hash: String,
-    also: Option<Change>,
+    mut codes: Vec<CodeRecord>,
     but: Option<SessionId>,
 ) -> Option<u64> {
     let mut account = shared.people.account(principal)?;
     account.password = Some(hash);
-    let changes = also.into_iter().chain([Change::PutAccount(account.clone())]).collect();
+    codes.extend(shared.people.void_codes(principal));
+    let dropped = codes.iter().map(|code| Change::DropCode(code.hash));
+    let changes = dropped.chain([Change::PutAccount(account.clone())]).collect();
     if let Err(e) = shared.keep_surely(changes).await {
         tracing::error!("a password could not be kept: {e}");
+        codes.into_iter().for_each(|code| shared.people.give_back(code));
         return None;
     }
     // Kept once more as it is now: it may have been renamed meanwhile.

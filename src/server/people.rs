@@ -302,26 +302,39 @@ impl People {
         lift(&mut self.inner.lock().bans, named)
     }
 
-    /// A new code, for an account that is to be made, or whose password is lost.
-    pub(super) fn make_code(&self, reset: Option<PrincipalId>, now: Timestamp) -> (String, Change) {
+    /// A new code, for an account that is to be made, or whose password is lost: the ones that it has for that are good
+    /// for nothing any more. And what is to be kept of it.
+    pub(super) fn make_code(&self, reset: Option<PrincipalId>, now: Timestamp) -> (String, Vec<Change>) {
         let code = random_bytes().iter().map(|b| format!("{b:02x}")).collect::<String>();
         let until = Timestamp::from_millis(now.as_millis() + CODE_MS);
         let record = CodeRecord { hash: session::hash(code.as_bytes()), reset, until };
-        self.inner.lock().codes.insert(record.hash, record);
-        (code, Change::PutCode(record))
+        let mut inner = self.inner.lock();
+        let voided = reset.map(|principal| inner.void_codes(principal)).unwrap_or_default();
+        inner.codes.insert(record.hash, record);
+        let dropped = voided.into_iter().map(|code| Change::DropCode(code.hash));
+        (code, dropped.chain([Change::PutCode(record)]).collect())
     }
 
-    /// Use a code up, if it is for this. It can be given back by [`give_back`](Self::give_back), if what it was for didn't happen.
-    pub(super) fn use_code(
-        &self,
-        code: &str,
-        now: Timestamp,
-        fits: impl FnOnce(&CodeRecord) -> bool,
-    ) -> Option<CodeRecord> {
+    /// Use up a code that makes an account. It can be given back by [`give_back`](Self::give_back), if that didn't happen.
+    pub(super) fn use_invite(&self, code: &str, now: Timestamp) -> Option<CodeRecord> {
         let mut inner = self.inner.lock();
         let hash = session::hash(code.trim().as_bytes());
-        inner.codes.get(&hash).filter(|record| record.until > now && fits(record))?;
+        inner.codes.get(&hash).filter(|record| record.until > now && record.reset.is_none())?;
         inner.codes.remove(&hash)
+    }
+
+    /// Use up a code that resets an account's password, and with it all that it has for that; as
+    /// [`use_invite`](Self::use_invite).
+    pub(super) fn use_reset(&self, code: &str, principal: PrincipalId, now: Timestamp) -> Option<Vec<CodeRecord>> {
+        let mut inner = self.inner.lock();
+        let hash = session::hash(code.trim().as_bytes());
+        inner.codes.get(&hash).filter(|record| record.until > now && record.reset == Some(principal))?;
+        Some(inner.void_codes(principal))
+    }
+
+    /// The codes that reset an account's password are good for nothing any more; as [`use_invite`](Self::use_invite).
+    pub(super) fn void_codes(&self, principal: PrincipalId) -> Vec<CodeRecord> {
+        self.inner.lock().void_codes(principal)
     }
 
     pub(super) fn give_back(&self, code: CodeRecord) {
@@ -355,6 +368,10 @@ impl People {
 }
 
 impl Inner {
+    fn void_codes(&mut self, principal: PrincipalId) -> Vec<CodeRecord> {
+        self.codes.extract_if(|_, code| code.reset == Some(principal)).map(|(_, code)| code).collect()
+    }
+
     fn unblock(&mut self, principal: PrincipalId, blocked: PrincipalId) -> Change {
         self.blocks.remove(&(principal, blocked));
         self.blockers.remove(&(blocked, principal));

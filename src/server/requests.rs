@@ -130,7 +130,7 @@ async fn change_password(shared: &Arc<Shared>, conn: &Conn, who: &Author, ask: C
     let hash = shared.login.hash(conn.address.map(|a| a.ip()), ask.new.0).await;
     let hash = hash.map_err(|_| Refusal::later(Code::BUSY, "too many people log in at the moment; try again"))?;
     let mine = conn.identity().map(|identity| identity.session.id);
-    login::new_password(shared, who.principal, hash, None, mine).await.map(drop).ok_or_else(store_failed)
+    login::new_password(shared, who.principal, hash, Vec::new(), mine).await.map(drop).ok_or_else(store_failed)
 }
 
 async fn delete_account(shared: &Arc<Shared>, conn: &Conn, who: &Author, ask: DeleteAccount) -> Result<(), Refusal> {
@@ -158,6 +158,8 @@ pub(super) async fn delete(shared: &Arc<Shared>, principal: PrincipalId) -> Resu
     changes.extend(rooms.iter().map(|room| Change::DropStanding { room: room.id, principal }));
     let blocked = shared.people.blocked_by(principal);
     changes.extend(blocked.iter().map(|blocked| Change::DropBlock { principal, blocked: *blocked }));
+    let codes = shared.people.void_codes(principal);
+    changes.extend(codes.iter().map(|code| Change::DropCode(code.hash)));
     // At once when it is kept: what is decided behind that, meets an account that is deleted.
     let then = Box::new(move |shared: &Arc<Shared>| {
         // As it is now: it was changed meanwhile, perhaps.
@@ -166,6 +168,7 @@ pub(super) async fn delete(shared: &Arc<Shared>, principal: PrincipalId) -> Resu
     let (done, kept) = oneshot::channel();
     shared.commits.submit(Submission::Together(Together { changes, acts: Vec::new(), then, done }));
     if !matches!(kept.await, Ok(Ok(()))) {
+        codes.into_iter().for_each(|code| shared.people.give_back(code));
         return Err(store_failed());
     }
     drop(renaming);

@@ -202,6 +202,28 @@ fn a_lost_password_is_set_anew_once_with_a_code_of_an_admin_s() {
 }
 
 #[test]
+fn a_code_for_a_lost_password_ends_with_the_next_one_and_with_the_next_password() {
+    let server = open();
+    let mut ada = register(server.addr, "ada");
+    let code = || block_on(server.handle.reset_code(&alias("ada"))).unwrap();
+    let of_bob = {
+        drop(register(server.addr, "bob"));
+        block_on(server.handle.reset_code(&alias("bob"))).unwrap()
+    };
+    let reset = |name: &str, code: &str| attempt(server.addr, &auth("reset", name, PASSWORD, Some(code)));
+    let (first, second) = (code(), code());
+    assert_eq!(reset("ada", &first).unwrap_err().code, Code::AUTH_FAILED);
+    let third = code();
+    ada.send(&ChangePassword { request: 6, old: PASSWORD.into(), new: "battery staple".into() });
+    assert_eq!(answer(&mut ada, 6), Ok(()));
+    for code in [&second, &third] {
+        assert_eq!(reset("ada", code).unwrap_err().code, Code::AUTH_FAILED);
+    }
+    reset("ada", &code()).expect("the newest one is good");
+    reset("bob", &of_bob).expect("another one's is left alone");
+}
+
+#[test]
 fn sessions_are_listed_and_ended_by_their_owner_only() {
     let server = TestServer::with(|b| b.registration(Registration::Open).grace(Duration::from_secs(60)));
     let mut ada = register(server.addr, "ada");

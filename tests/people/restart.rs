@@ -116,12 +116,16 @@ fn of_a_deleted_account_its_alias_stays_and_what_it_said_and_nothing_else() {
     assert_eq!(moderate(&mut ada, on(room, EventKind::MUTE, "bob")), Ok(()));
     bob.send(&Block { request: 13, whom: Whom::Name("ada".into()), blocked: true });
     assert_eq!(answer(&mut bob, 13), Ok(()));
+    for name in ["ada", "ada", "bob"] {
+        block_on(server.handle.reset_code(&Alias::parse(name).unwrap())).unwrap();
+    }
     bob.send(&DeleteAccount { request: 5, password: PASSWORD.into() });
     bob.rest();
     stop(server);
     let store = SqliteStore::open(&file.0, SqliteOptions::default()).unwrap();
     let kept = block_on(Log::load(&store)).unwrap();
     assert!(kept.standings.iter().all(|standing| standing.principal != who.principal), "{:?}", kept.standings);
+    assert!(matches!(&kept.codes[..], [code] if code.reset != Some(who.principal)), "{:?}", kept.codes);
     assert!(kept.blocks.is_empty() && kept.sessions.iter().all(|session| session.principal != who.principal));
     let account = kept.accounts.iter().find(|account| account.principal == who.principal).unwrap();
     assert!(account.deleted && account.password.is_none());
