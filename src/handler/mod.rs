@@ -64,9 +64,22 @@ pub trait Handler: fmt::Debug + Send + Sync + 'static {
         async { Verdict::Deliver }
     }
 
-    /// Somebody wants to do something that needs a permission: set a topic, kick, ban, invite, … Called before it is
-    /// done; the server's own table has been asked already, and this may decide otherwise. (Joining and talking are
-    /// decided by [`join`](Self::join) and [`message`](Self::message).)
+    /// Somebody wants to do something in a room that needs a permission; [`Action`] names everything, and has the
+    /// server's own table. That has been asked already, and this may decide otherwise. Called before it is done.
+    ///
+    /// [`Ruling::Refuse`] is told as `not_permitted`, with the reason. [`Ruling::Allow`] lifts what the table has against
+    /// it, this once, and nothing else: names, sizes, limits, and what makes no sense stay refused. In particular:
+    ///
+    /// - [`Join`](Action::Join), behind [`join`](Self::join): it lifts the room's kind, its password, its member limit and
+    ///   bans from it, not bans from the server. Whoever was banned stays until there is a new ban that fits them, or their
+    ///   session ends. Not asked of who makes the room, nor of an account that comes back into its rooms.
+    /// - [`Speak`](Action::Speak), before [`message`](Self::message) and once for what is sent in one go: it lifts a mute,
+    ///   announcement-only and archived. Whether somebody is seen writing is the table's.
+    /// - [`ChangeAlias`](Action::ChangeAlias), before [`rename`](Self::rename) and for each room that they are in: it lifts
+    ///   a mute there, not that who is called so is banned or muted there.
+    /// - The others: it lifts that somebody has no such rank, is no member, and doesn't rank above whom they act on.
+    ///
+    /// In a direct nobody keeps order, and nothing is asked.
     fn permission(&self, question: Question<'_>) -> impl Future<Output = Ruling> + Send {
         let _ = question;
         async { Ruling::AsUsual }

@@ -71,7 +71,7 @@ pub enum Action {
     Join,
     /// Say something.
     Speak,
-    /// Change one's alias while one is here. Asked of [`Handler::rename`](crate::Handler::rename), once for all rooms.
+    /// Change one's alias while one is here.
     ChangeAlias,
     /// Let somebody in.
     Invite,

@@ -1,6 +1,6 @@
 //! Somebody is called otherwise: on all their devices and in all their rooms, in one commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::channel::oneshot;
@@ -15,10 +15,11 @@ use super::login;
 use super::membership::Refusal;
 use super::moderation::{body, find, words};
 use super::people;
+use super::permission;
 use super::rooms::{Room, State};
 use super::shared::{Clock, Shared};
 use super::toll;
-use crate::handler::Admission;
+use crate::handler::{Admission, Ruling};
 use crate::id::{Alias, PrincipalId, RoomId};
 use crate::protocol::message::{ChangeAlias, EventKind, Renamed, RoomChange, Whom};
 use crate::protocol::{Code, PrincipalKind};
@@ -74,7 +75,7 @@ pub(super) async fn change(shared: &Arc<Shared>, conn: &Conn, ask: &ChangeAlias)
         return Err(Refusal::new(Code::NOT_PERMITTED, text));
     }
     toll::rename(shared, conn).map_err(Refusal::limited)?;
-    check(shared, conn, &who, &alias)?;
+    let allowed = check(shared, conn, &who, &alias).await?;
     if let (Some(handler), true, Some(peer)) = (&shared.handler, shared.interests.rename, conn.peer(&who)) {
         let limit = shared.config.handler_timeout;
         match guard::call("rename", session.id, limit, async { handler.rename(peer, &alias).await }).await {
@@ -85,7 +86,8 @@ pub(super) async fn change(shared: &Arc<Shared>, conn: &Conn, ask: &ChangeAlias)
             }
         }
     }
-    match rename(shared, &who, &alias, Some((session.id, ask.request))).await {
+    let asked = Asked { session: session.id, request: ask.request, allowed };
+    match rename(shared, &who, &alias, Some(asked)).await {
         Ok(()) => Ok(()),
         Err(NotRenamed::Taken(free)) => {
             let refusal = Refusal::new(Code::ALIAS_IN_USE, format!("the alias {alias} is in use; choose another one"));
@@ -100,35 +102,51 @@ pub(super) async fn change(shared: &Arc<Shared>, conn: &Conn, ask: &ChangeAlias)
     }
 }
 
-/// Whether somebody may be called so, where they are.
-fn check(shared: &Shared, conn: &Conn, who: &Arc<Author>, alias: &Alias) -> Result<(), Refusal> {
+/// By whom it is asked that somebody is called otherwise.
+pub(super) struct Asked {
+    session: crate::id::SessionId,
+    request: u32,
+    /// Rooms in which they are muted, and the application lets them all the same.
+    allowed: BTreeSet<RoomId>,
+}
+
+/// Whether somebody may be called so, where they are. Returns the rooms where only the application lets them.
+async fn check(shared: &Shared, conn: &Conn, who: &Arc<Author>, alias: &Alias) -> Result<BTreeSet<RoomId>, Refusal> {
     let (now, address) = (Clock::timestamp(), conn.address.map(|a| a.ip()));
     let named = Author { alias: alias.clone(), ..Author::clone(who) };
     if shared.people.ban_of(&named, address, now).is_some() {
         return Err(Refusal::new(Code::BANNED, "who is called so is banned from this server; choose another alias"));
     }
     let admin = shared.people.is_admin(who.principal);
-    for room in rooms(shared, who.principal).values().filter(|room| room.pair.is_none()) {
-        let state = room.lock();
-        let here = state.members.has(who.principal);
-        let role = |author| state.house.role(Who { author, address, admin, here }, now);
-        if role(&named) == Role::Banned {
-            let text = format!("who is called so is banned from {}; choose another alias, or leave it", room.name);
-            return Err(Refusal::new(Code::ROOM_BANNED, text));
-        }
-        if state.house.muted_namesake(&named, now).is_some() {
-            let text = format!("who is called so may not talk in {}; choose another alias, or leave it", room.name);
-            return Err(Refusal::new(Code::MUTED, text));
-        }
-        if let Err(code) = may(role(who), Action::ChangeAlias, &state.house.settings, Ticket::default()) {
-            // Of a room that somebody is about to leave, or to come into, nothing follows.
-            if code == Code::MUTED {
+    let mut allowed = BTreeSet::new();
+    for (id, room) in rooms(shared, who.principal).iter().filter(|(_, room)| room.pair.is_none()) {
+        let told = {
+            let state = room.lock();
+            let here = state.members.has(who.principal);
+            let role = |author| state.house.role(Who { author, address, admin, here }, now);
+            if role(&named) == Role::Banned && role(who) != Role::Banned {
+                let text = format!("who is called so is banned from {}; choose another alias, or leave it", room.name);
+                return Err(Refusal::new(Code::ROOM_BANNED, text));
+            }
+            if state.house.muted_namesake(&named, now).is_some() {
+                let text = format!("who is called so may not talk in {}; choose another alias, or leave it", room.name);
+                return Err(Refusal::new(Code::MUTED, text));
+            }
+            may(role(who), Action::ChangeAlias, &state.house.settings, Ticket::default())
+        };
+        // Of a room that somebody is about to leave, or to come into, nothing follows.
+        let told = told.err().filter(|code| *code == Code::MUTED);
+        let ruling = permission::ask(shared, conn, who, room, Action::ChangeAlias, None, told.is_none()).await?;
+        match told {
+            Some(_) if ruling == Ruling::Allow => drop(allowed.insert(*id)),
+            Some(code) => {
                 let text = format!("{} ({}): who may not talk may not change their alias", words(code), room.name);
                 return Err(Refusal::new(code, text));
             }
+            None => {}
         }
     }
-    Ok(())
+    Ok(allowed)
 }
 
 /// The rooms that somebody is in, or is a member of.
@@ -146,7 +164,7 @@ pub(super) async fn rename(
     shared: &Arc<Shared>,
     who: &Arc<Author>,
     alias: &Alias,
-    asked: Option<(crate::id::SessionId, u32)>,
+    asked: Option<Asked>,
 ) -> Result<(), NotRenamed> {
     let (done, renamed) = oneshot::channel();
     let (shared_, principal, alias) = (Arc::clone(shared), who.principal, alias.clone());
@@ -161,7 +179,7 @@ async fn carry_out(
     shared: &Arc<Shared>,
     principal: PrincipalId,
     alias: Alias,
-    asked: Option<(crate::id::SessionId, u32)>,
+    asked: Option<Asked>,
 ) -> Result<(), NotRenamed> {
     let renaming = Renaming::begin(shared, principal).ok_or(NotRenamed::Busy)?;
     // As they are called now: another device may have changed it since this one asked.
@@ -169,7 +187,7 @@ async fn carry_out(
     let claimed = claim(shared, &who, &alias);
     let result = match claimed {
         Ok(account) => {
-            let kept = submit(shared, &who, &alias, account).await;
+            let kept = submit(shared, &who, &alias, account, asked.as_ref().map(|asked| &asked.allowed)).await;
             if kept.is_err() {
                 give_back(shared, &who, &alias);
             }
@@ -181,7 +199,7 @@ async fn carry_out(
     result?;
     tracing::info!(%principal, from = %who.alias, to = %alias, "called otherwise");
     for session in shared.sessions.of(principal) {
-        let request = asked.filter(|(asker, _)| *asker == session.id).map_or(0, |(_, request)| request);
+        let request = asked.as_ref().filter(|asked| asked.session == session.id).map_or(0, |asked| asked.request);
         session.queue(&Renamed { request, alias: alias.to_string() });
         if let Some(conn) = session.conn() {
             conn.kick(shared);
@@ -205,7 +223,7 @@ async fn hold_bans(shared: &Arc<Shared>, principal: PrincipalId) {
         }
     }
     for room in rooms(shared, principal).values().filter(|room| room.pair.is_none()) {
-        banning::put_out_banned(shared, room, "who is called so is banned from this room");
+        banning::put_out_banned(shared, room, "who is called so is banned from this room", None);
     }
 }
 
@@ -240,6 +258,7 @@ async fn submit(
     who: &Arc<Author>,
     alias: &Alias,
     account: Option<AccountRecord>,
+    allowed: Option<&BTreeSet<RoomId>>,
 ) -> Result<(), StoreError> {
     let mut changes: Vec<Change> = account.clone().map(Change::PutAccount).into_iter().collect();
     let (mut acts, mut quiet) = (Vec::new(), Vec::new());
@@ -253,7 +272,8 @@ async fn submit(
             );
         } else {
             drop(state);
-            acts.push(act(room, who, alias));
+            let allowed = allowed.is_some_and(|allowed| allowed.contains(&room.id));
+            acts.push(act(room, who, alias, allowed));
         }
     }
     changes.extend(quiet.iter().map(|(_, standing)| Change::PutStanding(standing.clone())));
@@ -290,13 +310,13 @@ pub(super) fn catch_up(shared: &Shared, conn: &Conn, session: &super::session::S
 }
 
 /// The event that tells a room.
-fn act(room: Arc<Room>, who: &Arc<Author>, alias: &Alias) -> Act {
+fn act(room: Arc<Room>, who: &Arc<Author>, alias: &Alias, allowed: bool) -> Act {
     let (id, principal, alias) = (room.id, who.principal, alias.clone());
     let decide = move |state: &mut State| {
         let standing = state.house.standings.get(&principal).cloned();
         let member = standing.as_ref().is_some_and(|standing| standing.member) || state.members.has(principal);
         let muted = standing.as_ref().and_then(|standing| standing.muted_until);
-        if !member || muted.is_some_and(|until| until > Clock::timestamp()) {
+        if !member || (!allowed && muted.is_some_and(|until| until > Clock::timestamp())) {
             return Err(NotDone { code: Code::NOT_PERMITTED, text: format!("not told in {id}") });
         }
         let change = RoomChange { text: Some(alias.to_string()), ..RoomChange::default() };

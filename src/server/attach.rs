@@ -311,7 +311,7 @@ fn resume(shared: &Arc<Shared>, conn: &Arc<Conn>, session: &Arc<Session>, cursor
             here: true,
         };
         // An address may be banned that it did not come from before.
-        if old.room.lock().house.role(who, Clock::timestamp()) == Role::Banned {
+        if !old.let_in && old.room.lock().house.role(who, Clock::timestamp()) == Role::Banned {
             membership::take_out(shared, old, Why::Out);
             let (room, text) = (old.room.id, "you are banned from this room".to_owned());
             conn.queue(&Left { request: 0, room, code: Code::ROOM_BANNED, text });

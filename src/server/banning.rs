@@ -72,7 +72,7 @@ impl Deed {
             then: Some(Box::new(move |shared, room| {
                 members.iter().for_each(|standing| shared.people.left(standing.principal, room.id));
                 let how = until.map_or_else(|| "banned".to_owned(), |until| format!("banned until {until}"));
-                put_out_banned(shared, room, &out(&how, &reason));
+                put_out_banned(shared, room, &out(&how, &reason), Some(&target));
                 hint(shared);
             })),
         })
@@ -130,17 +130,19 @@ fn lifted(ban: &BanRecord) -> Change {
     Change::DropBan { room: ban.room, target: ban.target.clone() }
 }
 
-/// Put out whoever is in a room and is banned by now.
-pub(super) fn put_out_banned(shared: &Arc<Shared>, room: &Arc<Room>, text: &str) {
+/// Put out whoever is in a room and is banned by now. Whom the application let in all the same is met by a new ban only.
+pub(super) fn put_out_banned(shared: &Arc<Shared>, room: &Arc<Room>, text: &str, ban: Option<&BanTarget>) {
     let now = Clock::timestamp();
     let banned: Vec<PrincipalId> = {
         let state = room.lock();
-        let role = |member: &Member| {
+        let is_out = |member: &Member| {
             let author = member.author();
             let (address, admin) = (member.conn.address.map(|a| a.ip()), shared.people.is_admin(author.principal));
-            state.house.role(Who { author: &author, address, admin, here: true }, now)
+            let is_met = || ban.is_some_and(|ban| ban.fits(&author, address));
+            let role = state.house.role(Who { author: &author, address, admin, here: true }, now);
+            role == Role::Banned && (!member.let_in || is_met())
         };
-        let all = state.members.all().filter(|member| role(member) == Role::Banned);
+        let all = state.members.all().filter(|member| is_out(member));
         all.map(|member| member.session.principal).collect()
     };
     for principal in banned {

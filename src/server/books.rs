@@ -3,10 +3,12 @@
 
 use super::conn::Conn;
 use super::house::Who;
-use super::membership::{self, Refusal, answer};
-use super::moderation::words;
+use super::membership::Refusal;
+use super::moderation::{place, words};
+use super::permission;
 use super::requests::store_failed;
 use super::shared::{Clock, Shared};
+use crate::handler::Ruling;
 use crate::id::{RoomName, Timestamp};
 use crate::protocol::Code;
 use crate::protocol::message::{
@@ -118,25 +120,29 @@ pub(super) async fn audit(shared: &Shared, who: &Author, ask: ListAudit) -> Resu
 }
 
 /// Answer a `ListBans`.
-pub(super) fn bans(shared: &Shared, conn: &Conn, ask: ListBans) {
+pub(super) async fn bans(shared: &Shared, conn: &Conn, ask: ListBans) -> Result<BansPage, Refusal> {
     let ListBans { request, room, skip } = ask;
-    let Some(identity) = conn.identity() else { return };
+    let not_here = || Refusal::new(Code::NOT_A_MEMBER, words(Code::NOT_A_MEMBER));
+    let identity = conn.identity().ok_or_else(not_here)?;
     let author = &identity.session.author();
     let admin = shared.people.is_admin(author.principal);
-    let room = membership::room_of(conn, room).or_else(|| shared.rooms.by_id(room).filter(|_| admin));
-    let Some(room) = room else {
-        return answer(conn, request, Refusal::new(Code::NOT_A_MEMBER, words(Code::NOT_A_MEMBER)));
+    let room = place(shared, conn, room, admin).ok_or_else(not_here)?;
+    let (now, address) = (Clock::timestamp(), conn.address.map(|a| a.ip()));
+    let told = {
+        let state = room.lock();
+        let here = state.members.has(author.principal);
+        let role = state.house.role(Who { author, address, admin, here }, now);
+        may(role, Action::SeeBans, &state.house.settings, Ticket::default())
     };
-    let (state, now) = (room.lock(), Clock::timestamp());
-    let here = state.members.has(author.principal);
-    let role = state.house.role(Who { author, address: conn.address.map(|a| a.ip()), admin, here }, now);
-    if let Err(code) = may(role, Action::SeeBans, &state.house.settings, Ticket::default()) {
-        return answer(conn, request, Refusal::new(code, words(code)));
+    let ruling = permission::ask(shared, conn, author, &room, Action::SeeBans, None, told.is_ok()).await?;
+    if let (Err(code), true) = (told, ruling != Ruling::Allow) {
+        return Err(Refusal::new(code, words(code)));
     }
+    let state = room.lock();
     let holding = state.house.bans.iter().filter(|ban| ban.until.is_none_or(|until| until > now));
     let bytes = |ban: &BanEntry| ENTRY_BYTES + ban.whom.len() + ban.by.len() + ban.reason.len();
     let (bans, more) = page(holding.skip(skip.unwrap_or(0) as usize).map(ban), MAX_BANS, bytes);
-    conn.queue(&BansPage { request, bans, more: more.then_some(true) });
+    Ok(BansPage { request, bans, more: more.then_some(true) })
 }
 
 fn ban(ban: &BanRecord) -> BanEntry {

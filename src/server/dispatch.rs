@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::attach;
-use super::books;
 use super::conn::{Close, Farewell};
 use super::export;
 use super::history;
@@ -98,7 +97,7 @@ const TABLE: &[(Kind, Run)] = &[
     (Kind::ListOwnEvents, |_, body| Ok(ask(Ask::OwnEvents(protocol::decode(body)?)))),
     (Kind::ListMemberships, |reader, body| now(body, |ask| export::memberships(&reader.shared, &reader.conn, ask))),
     (Kind::ListBlocks, |reader, body| now(body, |ask| export::blocks(&reader.shared, &reader.conn, ask))),
-    (Kind::ListBans, |reader, body| now(body, |ask| books::bans(&reader.shared, &reader.conn, ask))),
+    (Kind::ListBans, |_, body| Ok(ask(Ask::Bans(protocol::decode(body)?)))),
     (Kind::Whois, |reader, body| now(body, |ask| requests::whois(&reader.shared, &reader.conn, &ask))),
     (Kind::Away, |reader, body| now(body, |ask| requests::away(&reader.shared, &reader.conn, ask))),
     (Kind::Leave, |_, body| Ok(Flow::Work(Work::Leave(protocol::decode(body)?)))),

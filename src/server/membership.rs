@@ -11,19 +11,20 @@ use super::guess::Guess;
 use super::house::{self, Who, Why};
 use super::login;
 use super::moderation::{body, terms, words};
+use super::permission;
 use super::reader::Reader;
 use super::rooms::{By, Entered, Member, NotEntered, Room, State};
 use super::session::Session;
 use super::shared::{Clock, Shared};
 use super::toll;
-use crate::handler::{Admission, Peer};
+use crate::handler::{Admission, Peer, Ruling};
 use crate::id::{PrincipalId, RoomId, RoomName, Seq};
 use crate::limit::What;
 use crate::protocol::message::{
     CreateRoom, ErrorReply, EventKind, Join, Leave, Left, Rank, RoomChange, RoomKind, RoomSettings, SkipReason, Skipped,
 };
 use crate::protocol::{Code, PrincipalKind};
-use crate::room::Author;
+use crate::room::{Action, Author};
 use crate::store::Change;
 
 /// Why somebody doesn't get what they ask for.
@@ -202,6 +203,16 @@ async fn try_join(
         Some(password) => right_password(shared, conn, &name, password).await?,
         None => None,
     };
+    let admin = shared.people.is_admin(session.principal);
+    let by = || By::Asking { admin, password: known_hash.as_deref(), now: Clock::timestamp() };
+    let ruling = match shared.rooms.find(&name) {
+        Some(room) => {
+            let permitted = room.lock().may_enter(conn, session, by()).is_ok();
+            permission::ask(shared, conn, &author, &room, Action::Join, None, permitted).await?
+        }
+        // Whoever makes a room comes into it: nothing is to be decided.
+        None => Ruling::AsUsual,
+    };
     loop {
         let found = |room: &Arc<Room>, state: &mut State| found(room, state, session, plan.as_ref());
         let (room, made) = shared
@@ -211,9 +222,11 @@ async fn try_join(
         if plan.is_some() && !made {
             return Err(exists(&name));
         }
-        let admin = shared.people.is_admin(session.principal);
-        let by = By::Asking { admin, password: known_hash.as_deref(), now: Clock::timestamp() };
-        let by = if made { By::Founding } else { by };
+        let by = match ruling {
+            _ if made => By::Founding,
+            Ruling::Allow => By::Ruling { admin, now: Clock::timestamp() },
+            _ => by(),
+        };
         // The room may have ended since it was found; then there is a new one under its name.
         match enter(shared, conn, session, &room, by, join.request) {
             Ok(_) => {

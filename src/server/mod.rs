@@ -50,6 +50,7 @@ mod names;
 mod output;
 mod pairs;
 mod people;
+mod permission;
 mod probe;
 mod publish;
 mod reader;

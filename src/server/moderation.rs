@@ -8,18 +8,18 @@ use futures::channel::oneshot;
 use super::committer::{Act, NotDone, Submission};
 use super::conn::{Close, Conn};
 use super::deed::Deed;
-use super::guard;
 use super::house::Who;
 use super::login;
 use super::membership::{self, Refusal, answer};
 use super::names;
 use super::people;
+use super::permission;
 use super::reader::Reader;
 use super::rooms::{Room, State};
 use super::shared::{Clock, Shared};
 use super::toll;
-use crate::handler::{Question, Ruling};
-use crate::id::Seq;
+use crate::handler::Ruling;
+use crate::id::{RoomId, Seq};
 use crate::limit::What;
 use crate::protocol::Code;
 use crate::protocol::message::{Done, EventKind, Moderate, RoomChange, RoomKind, Whom};
@@ -122,11 +122,7 @@ async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, moderate: Moderate) -> Resu
         return Err(Refusal::new(Code::BAD_REQUEST, format!("there is no act {} to ask for", kind.0)));
     };
     let admin = shared.people.is_admin(actor.principal);
-    // Admins keep order in rooms that they are not in, too; nobody does in a direct.
-    let room = match membership::room_of(conn, moderate.room) {
-        Some(room) => Some(room),
-        None => shared.rooms.by_id(moderate.room).filter(|_| admin),
-    };
+    let room = place(shared, conn, moderate.room, admin);
     let room = room.ok_or_else(|| Refusal::new(Code::NOT_A_MEMBER, words(Code::NOT_A_MEMBER)))?;
     if room.pair.is_some() {
         return Err(Refusal::new(Code::NOT_PERMITTED, "nobody keeps order in a direct: block whom you don't want"));
@@ -146,14 +142,18 @@ async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, moderate: Moderate) -> Resu
         may(state.house.role(who, Clock::timestamp()), action, &state.house.settings, Ticket::default())
     };
     let deletion = (kind == EventKind::DELETION).then(|| Seq::new(moderate.value.unwrap_or(0)));
-    let said_by = match deletion.filter(|_| told.is_ok()) {
-        Some(seq) => Some(is_removable(shared, &room, seq).await?),
-        None => None,
+    let whom = match &target {
+        Some(Target::Somebody(author)) => Some(author.principal),
+        _ => None,
     };
-    let ruling = ask(shared, conn, &actor, &room, action, target.as_ref(), told.is_ok()).await?;
+    let ruling = permission::ask(shared, conn, &actor, &room, action, whom, told.is_ok()).await?;
     if let (Err(code), true) = (told, ruling != Ruling::Allow) {
         return Err(Refusal::new(code, words(code)));
     }
+    let said_by = match deletion {
+        Some(seq) => Some(is_removable(shared, &room, seq).await?),
+        None => None,
+    };
     // Only who may have it so has a password hashed, which takes long.
     let password = match (&moderate.settings, moderate.password.clone()) {
         (Some(settings), password) => {
@@ -198,6 +198,13 @@ async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, moderate: Moderate) -> Resu
         Some(seq) => redact(shared, &room, seq).await,
         None => Ok(()),
     }
+}
+
+/// The room that somebody acts on. Admins keep order in rooms that they are not in, too, and so does whom the application
+/// lets.
+pub(super) fn place(shared: &Shared, conn: &Conn, room: RoomId, admin: bool) -> Option<Arc<Room>> {
+    let elsewhere = |room: &Arc<Room>| admin || (shared.interests.permission && room.pair.is_none());
+    membership::room_of(conn, room).or_else(|| shared.rooms.by_id(room).filter(elsewhere))
 }
 
 /// Who has said this; refused if it is no message: who was banned, and by whom, stays in the log.
@@ -268,34 +275,5 @@ fn target(shared: &Shared, room: &Room, moderate: &Moderate) -> Result<Option<Ta
     match state.house.bans.iter().find(named) {
         Some(ban) if bans => Ok(Some(Target::Pattern(ban.target.clone()))),
         _ => Err(unknown(whom)),
-    }
-}
-
-/// Let the application decide otherwise.
-async fn ask(
-    shared: &Shared,
-    conn: &Conn,
-    actor: &Author,
-    room: &Room,
-    action: Action,
-    target: Option<&Target>,
-    permitted: bool,
-) -> Result<Ruling, Refusal> {
-    let (Some(handler), true, Some(who)) = (&shared.handler, shared.interests.permission, conn.peer(actor)) else {
-        return Ok(Ruling::AsUsual);
-    };
-    let whom = target.and_then(|target| match target {
-        Target::Somebody(author) => Some(author.principal),
-        Target::Pattern(_) => None,
-    });
-    let question = Question { who, room: &room.name, action, whom, permitted };
-    let limit = shared.config.handler_timeout;
-    let asked = guard::call("permission", who.session, limit, async { handler.permission(question).await }).await;
-    match asked {
-        Ok(Ruling::Refuse(reason)) => Err(Refusal::new(Code::NOT_PERMITTED, reason)),
-        Ok(ruling) => Ok(ruling),
-        Err(guard::HandlerFailed) => {
-            Err(Refusal::later(Code::HANDLER_FAILED, "the server's application failed; try again"))
-        }
     }
 }

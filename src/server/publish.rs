@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use super::committer::{Publish, Submission, What, ack};
+use super::committer::{self, Publish, Submission, What, ack};
 use super::conn::Conn;
 use super::dispatch::Work;
 use super::guard;
+use super::membership::Refusal;
+use super::permission;
 use super::rooms::Member;
 use super::shared::Shared;
 use super::toll;
-use crate::handler::{Message, Verdict};
+use crate::handler::{Message, Ruling, Verdict};
 use crate::id::{OutboxId, RoomId, Seq, Timestamp};
 use crate::protocol::event::PublishRef;
 use crate::protocol::message::{EventKind, Refused};
 use crate::protocol::{Code, DecodeError};
-use crate::room::{Epoch, Offer, Run, Taken};
+use crate::room::{Action, Epoch, Offer, Run, Taken};
 use crate::store::StoreError;
 use crate::text;
 
@@ -102,7 +104,7 @@ pub(super) fn take(
     if granted == 0 {
         return Ok(None);
     }
-    if shared.interests.message || expected.is_some() {
+    if shared.interests.message || shared.interests.permission || expected.is_some() {
         flush(shared, collected);
         let bodies = run(bodies);
         return Ok(Some(Work::Judge(Judging { member, outbox, n, epoch, expected, bodies })));
@@ -256,7 +258,7 @@ pub(super) async fn slow(shared: &Arc<Shared>, slow: Slow) {
     if granted < (end - n) as usize {
         member.conn.kick(shared);
     }
-    if shared.interests.message || expected.is_some() {
+    if shared.interests.message || shared.interests.permission || expected.is_some() {
         let bodies = run(rest);
         return judge(shared, Judging { member, outbox, n, epoch, expected, bodies }).await;
     }
@@ -335,12 +337,30 @@ pub(super) fn flush(shared: &Shared, collected: &mut Option<Collected>) {
 
 fn submit(shared: &Shared, member: &Arc<Member>, outbox: OutboxId, n: u64, epoch: Epoch, what: What) {
     let member = Arc::clone(member);
-    shared.commits.submit(Submission::Publish(Publish { member, outbox, n, epoch, expected: None, what }));
+    shared.commits.submit(Submission::Publish(Publish {
+        member,
+        outbox,
+        n,
+        epoch,
+        expected: None,
+        allowed: false,
+        what,
+    }));
 }
 
-/// Ask the handler about each body, and pass on what it says.
+/// Ask the handler whether they may talk, and about each body, and pass on what it says.
 pub(super) async fn judge(shared: &Arc<Shared>, judging: Judging) {
     let Judging { member, outbox, n, epoch, expected, bodies } = judging;
+    let allowed = match may_speak(shared, &member).await {
+        Ok(ruling) => ruling == Ruling::Allow,
+        Err(refusal) if refusal.retry_after_ms.is_some() => {
+            return retry(shared, &member, outbox, n, refusal.code, &refusal.text);
+        }
+        Err(Refusal { code, text, .. }) => {
+            let numbers = n..n + bodies.len() as u64;
+            return numbers.for_each(|n| submit(shared, &member, outbox, n, epoch, What::Refuse(code, text.clone())));
+        }
+    };
     for (i, (kind, body)) in bodies.iter().enumerate() {
         let n = n + i as u64;
         let what = match check(kind, body, shared.config.max_event) {
@@ -363,8 +383,15 @@ pub(super) async fn judge(shared: &Arc<Shared>, judging: Judging) {
         };
         let expected = if i == 0 { expected } else { None };
         let member = Arc::clone(&member);
-        shared.commits.submit(Submission::Publish(Publish { member, outbox, n, epoch, expected, what }));
+        shared.commits.submit(Submission::Publish(Publish { member, outbox, n, epoch, expected, allowed, what }));
     }
+}
+
+/// What the application says to whether somebody may talk. The table is asked once more when it is stored.
+async fn may_speak(shared: &Shared, member: &Member) -> Result<Ruling, Refusal> {
+    let permitted = committer::may_speak(shared, member, &member.room.lock()).is_ok();
+    let (author, room) = (member.author(), &member.room);
+    permission::ask(shared, &member.conn, &author, room, Action::Speak, None, permitted).await
 }
 
 async fn ask(shared: &Shared, member: &Member, body: &[u8]) -> Result<Verdict, guard::HandlerFailed> {

@@ -24,8 +24,9 @@ use crate::auth::password;
 use crate::id::{PrincipalId, RoomName};
 use crate::limit::What;
 use crate::protocol::message::{
-    Away, Block, ChangeAlias, ChangePassword, DeleteAccount, Direct, Done, EndSession, ListAudit, ListOwnEvents,
-    ListRooms, ListSessions, Notice, Profile, Rank, RoomEntry, RoomsPage, SessionEntry, SessionsPage, Whois, Whom,
+    Away, Block, ChangeAlias, ChangePassword, DeleteAccount, Direct, Done, EndSession, ListAudit, ListBans,
+    ListOwnEvents, ListRooms, ListSessions, Notice, Profile, Rank, RoomEntry, RoomsPage, SessionEntry, SessionsPage,
+    Whois, Whom,
 };
 use crate::protocol::{Code, PrincipalKind};
 use crate::room::Author;
@@ -50,6 +51,7 @@ pub(super) enum Ask {
     Direct(Direct),
     Block(Block),
     Audit(ListAudit),
+    Bans(ListBans),
     OwnEvents(ListOwnEvents),
 }
 
@@ -82,6 +84,14 @@ pub(super) async fn ask(reader: &mut Reader, ask: Ask) -> Result<(), Close> {
             match super::export::own_events(&shared, &conn, ask).await {
                 Ok(page) => conn.queue(&page),
                 Err(refusal) => answer(&conn, ask.request, refusal),
+            }
+            return Ok(());
+        }
+        Ask::Bans(ask) => {
+            let request = ask.request;
+            match books::bans(&shared, &conn, ask).await {
+                Ok(page) => conn.queue(&page),
+                Err(refusal) => answer(&conn, request, refusal),
             }
             return Ok(());
         }

@@ -15,7 +15,7 @@ use crate::id::{PrincipalId, RoomId, RoomName, Seq, Timestamp};
 use crate::limit::Network;
 use crate::protocol::Code;
 use crate::protocol::message::{HistoryRule, Person, RoomSettings};
-use crate::room::{Author, Chunk, Diff, Due, Lookup, Members, PresenceLog, Publishers, Tail, Typists};
+use crate::room::{Author, Chunk, Diff, Due, Lookup, Members, PresenceLog, Publishers, Role, Tail, Typists};
 use crate::store::{Change, MemberRecord, Retention, StandingRecord};
 
 pub(super) use directory::Rooms;
@@ -67,6 +67,8 @@ pub(super) struct Member {
     progress: AtomicU64,
     /// Nothing is written for it any more: its connection is lost, or another one has its place.
     gone: AtomicBool,
+    /// It was banned when the application let it in: that ban doesn't put it out.
+    pub(super) let_in: bool,
     /// The session is out of the room, whatever connection it has.
     left: Arc<AtomicBool>,
     held: AtomicBool,
@@ -95,6 +97,19 @@ impl State {
         }
     }
 
+    /// Whether a session may come in.
+    pub(super) fn may_enter(&self, conn: &Conn, session: &Session, by: By<'_>) -> Result<(), Code> {
+        let By::Asking { admin, password, now } = by else { return Ok(()) };
+        let (here, address) = (self.members.has(session.principal), conn.address.map(|address| address.ip()));
+        let who = Who { author: &session.author(), address, admin, here };
+        self.house.may_enter(who, password, self.is_full(), now)
+    }
+
+    fn role(&self, conn: &Conn, session: &Session, admin: bool, now: Timestamp) -> Role {
+        let (here, address) = (self.members.has(session.principal), conn.address.map(|address| address.ip()));
+        self.house.role(Who { author: &session.author(), address, admin, here }, now)
+    }
+
     /// The last event that somebody has read, on any of their devices.
     pub(super) fn read_by(&self, principal: PrincipalId) -> Seq {
         let standing = self.house.standings.get(&principal).filter(|standing| standing.member);
@@ -114,6 +129,7 @@ impl Member {
             cursor: AtomicU64::new(since.get()),
             progress: AtomicU64::new(since.get()),
             gone: AtomicBool::new(false),
+            let_in: false,
             left: Arc::default(),
             held: AtomicBool::new(false),
             starved: AtomicBool::new(false),
@@ -135,7 +151,7 @@ impl Member {
         let member = Self::new(conn, &self.room, &self.session, self.since);
         member.cursor.store(cursor.get(), Ordering::SeqCst);
         member.progress.store(self.progress.load(Ordering::SeqCst), Ordering::SeqCst);
-        Self { left: Arc::clone(&self.left), replay_to: head, ..member }
+        Self { left: Arc::clone(&self.left), let_in: self.let_in, replay_to: head, ..member }
     }
 
     pub(super) fn cursor(&self) -> Seq {
@@ -245,6 +261,8 @@ pub(super) enum NotEntered {
 pub(super) enum By<'a> {
     /// By asking; with the hash of the password that they know, if they know one.
     Asking { admin: bool, password: Option<&'a str>, now: Timestamp },
+    /// By the application's ruling, whatever the room's table says.
+    Ruling { admin: bool, now: Timestamp },
     /// As its founder.
     Founding,
     /// They are a member already.
@@ -308,24 +326,28 @@ impl Room {
             return Err(NotEntered::Moved);
         }
         let (principal, mut changes) = (session.principal, Vec::new());
-        if let By::Asking { admin, password, now } = by {
-            let (here, address) = (state.members.has(principal), conn.address.map(|address| address.ip()));
-            let who = Who { author: &session.author(), address, admin, here };
-            state.house.may_enter(who, password, state.is_full(), now).map_err(NotEntered::Denied)?;
+        let let_in = match by {
+            By::Asking { .. } => state.may_enter(conn, session, by).map(|()| false).map_err(NotEntered::Denied)?,
+            By::Ruling { admin, now } => state.role(conn, session, admin, now) == Role::Banned,
+            By::Founding | By::Standing => false,
+        };
+        if let By::Asking { now, .. } | By::Ruling { now, .. } = by {
             changes = state.house.inherit(self.id, &session.author(), now);
         }
+        // All devices of a person are let in like the first.
+        let let_in = let_in || state.members.of(principal).any(|member| member.let_in);
         let head = state.tail.head();
         let standing = state.house.standings.get(&principal).filter(|standing| standing.member);
         let member = match standing {
             // An account goes on where it has read up to on any of its devices.
             Some(standing) => {
                 let read = state.read_by(principal);
-                let member = Member::new(conn, self, session, standing.since);
+                let member = Member { let_in, ..Member::new(conn, self, session, standing.since) };
                 member.cursor.store(read.min(head).get(), Ordering::SeqCst);
                 member.progress.store(read.get(), Ordering::SeqCst);
                 Arc::new(Member { replay_to: head, ..member })
             }
-            None => Arc::new(Member::new(conn, self, session, head)),
+            None => Arc::new(Member { let_in, ..Member::new(conn, self, session, head) }),
         };
         if state.members.insert(principal, session.id, Arc::clone(&member)) {
             let count = state.members.count();
@@ -379,8 +401,8 @@ impl Room {
     pub(super) fn unseat(self: &Arc<Self>, old: &Arc<Member>, nobody: &Arc<Conn>) -> Arc<Member> {
         let mut state = self.lock();
         old.unseat();
-        let member =
-            Member { left: Arc::clone(&old.left), ..Member::away(nobody, self, &old.session, old.since, old.read()) };
+        let away = Member::away(nobody, self, &old.session, old.since, old.read());
+        let member = Member { left: Arc::clone(&old.left), let_in: old.let_in, ..away };
         let member = Arc::new(member);
         state.members.replace(old.session.principal, old.session.id, Arc::clone(&member));
         member

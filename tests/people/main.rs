@@ -18,6 +18,7 @@ mod guesses;
 mod moderation;
 mod names;
 mod order;
+mod permissions;
 #[cfg(feature = "sqlite")]
 mod restart;
 mod rooms;
