@@ -63,6 +63,15 @@ impl Program {
         }
     }
 
+    /// What is logged until then.
+    fn log_up_to(&self, words: &str) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        while lines.last().is_none_or(|line| !line.contains(words)) {
+            lines.push(self.errors.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("the log says {words:?}")));
+        }
+        lines
+    }
+
     fn signal(&self, name: &str) {
         self.child.signal(name);
     }
@@ -334,6 +343,32 @@ fn plaintext_is_by_purpose_only_and_said_in_words() {
     let mistaken = home.json(&["--plaintext", "--port", &port]);
     assert_eq!(mistaken.event("error").0["code"], "tls_required");
     assert_eq!(mistaken.end().0, Some(3));
+}
+
+#[test]
+fn a_server_says_at_start_that_anybody_can_take_part_if_that_is_so() {
+    let home = Home::new("open");
+    let password = home.0.join("password");
+    fs::write(&password, "sesame\n").unwrap();
+    let asked = ["--join-password", password.to_str().unwrap()];
+    let cases: [(&[&str], bool); 6] = [
+        (&[], true),
+        (&["--plaintext"], true),
+        (&["--no-guests"], false),
+        (&["--plaintext", "--no-guests"], false),
+        (&asked, false),
+        (&["--plaintext", asked[0], asked[1]], false),
+    ];
+    for (args, open) in cases {
+        let args = [&["--memory", "--port", "0"], args].concat();
+        let server = home.start(env!("CARGO_BIN_EXE_chatnet-server"), &args);
+        assert!(server.line().starts_with("listening on "));
+        server.signal("TERM");
+        let log = server.log_up_to("stopped");
+        let told: Vec<_> = log.iter().filter(|line| line.contains("anybody who reaches")).collect();
+        assert_eq!(told.len(), usize::from(open), "{args:?}: {log:?}");
+        assert!(told.iter().all(|line| line.contains("--join-password")), "{told:?}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::num::NonZeroU64;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -47,6 +47,10 @@ impl Door {
     /// Open the socket, in a directory that was checked to be this user's alone, and take commands, one after the other.
     /// They are few, and come from this machine: a thread that blocks is enough. It ends with the process.
     pub(crate) fn open(dir: &Path, handle: ServerHandle) -> io::Result<Self> {
+        if !is_shut(dir) {
+            let why = format!("others may enter {}; chmod 700 it", dir.display());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
         let path = dir.join(SOCKET);
         if let Ok(meta) = fs::symlink_metadata(&path) {
             if !meta.file_type().is_socket() {
@@ -62,9 +66,10 @@ impl Door {
         let listener = UnixListener::bind(&path)?;
         let door = Self(path);
         fs::set_permissions(&door.0, fs::Permissions::from_mode(0o600))?;
+        let dir = dir.to_owned();
         std::thread::Builder::new().name("chatnet-admin".into()).spawn(move || {
             for stream in listener.incoming().flatten() {
-                if let Err(e) = answer(stream, &handle) {
+                if let Err(e) = answer(stream, &dir, &handle) {
                     tracing::warn!("an admin command failed: {e}");
                 }
             }
@@ -73,10 +78,10 @@ impl Door {
     }
 }
 
-fn answer(mut stream: UnixStream, handle: &ServerHandle) -> io::Result<()> {
+fn answer(mut stream: UnixStream, dir: &Path, handle: &ServerHandle) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    if !is_mine(&stream) {
+    if !is_mine(&stream, dir) {
         return stream.write_all(b"error\nanother user's command");
     }
     let mut line = String::new();
@@ -89,17 +94,26 @@ fn answer(mut stream: UnixStream, handle: &ServerHandle) -> io::Result<()> {
     stream.write_all(reply.as_bytes())
 }
 
+/// Whether a directory is this user's, and lets nobody else in.
+fn is_shut(dir: &Path) -> bool {
+    let mine = rustix::process::geteuid().as_raw();
+    fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_dir() && meta.uid() == mine && meta.mode() & 0o077 == 0)
+}
+
 /// Whether this user is at the other end. The directory lets nobody else in; this is for when it was opened to others.
-fn is_mine(stream: &UnixStream) -> bool {
+fn is_mine(stream: &UnixStream, dir: &Path) -> bool {
     #[cfg(target_os = "linux")]
     {
+        let _ = dir;
         let peer = rustix::net::sockopt::socket_peercred(stream);
         peer.is_ok_and(|peer| peer.uid == rustix::process::geteuid())
     }
     #[cfg(not(target_os = "linux"))]
     {
+        // Who is there can't be asked for without unsafe code (getpeereid): nobody else can be, as long as the directory
+        // is shut.
         let _ = stream;
-        true
+        is_shut(dir)
     }
 }
 

@@ -19,7 +19,7 @@ mod secret;
 mod store;
 
 use std::io::{self, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -117,21 +117,8 @@ async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         }
         std::io::stdout().write_all(lines.as_bytes())?;
         std::io::stdout().flush()?;
-        match (is_loopback(addr.ip()), args.plaintext) {
-            (true, _) => {}
-            (false, true) => tracing::warn!(
-                "--plaintext: whatever is said goes over the network unencrypted; everybody on the way can read and \
-                 change it, and anybody who reaches {addr} can take part. Leave --plaintext out for TLS, or keep it to \
-                 this machine with --host 127.0.0.1"
-            ),
-            (false, false) => {
-                if !args.no_guests && args.join_password.is_none() {
-                    tracing::warn!(
-                        "anybody who reaches {addr} can take part; --join-password asks for a password, --no-guests for \
-                         an account, and --host 127.0.0.1 keeps it to this machine"
-                    );
-                }
-            }
+        if !is_loopback(addr.ip()) {
+            warn(&args, addr);
         }
     }
     let looking = hangups.map(|hangups| task::spawn(look_after(server.handle(), own, hangups)));
@@ -145,6 +132,24 @@ async fn serve(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     drop(door);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Say what an operator may not have meant, of a server that isn't this machine's alone.
+fn warn(args: &Args, addr: SocketAddr) {
+    if args.plaintext {
+        tracing::warn!(
+            "--plaintext: whatever is said goes over the network unencrypted; everybody on the way can read and change \
+             it, so that no password is taken but from this machine. Leave --plaintext out for TLS, or keep it to this \
+             machine with --host 127.0.0.1"
+        );
+    }
+    if !args.no_guests && args.join_password.is_none() {
+        let with = if args.plaintext { "with TLS, --join-password" } else { "--join-password" };
+        tracing::warn!(
+            "anybody who reaches {addr} can take part; {with} asks for a password, --no-guests for an account, and \
+             --host 127.0.0.1 keeps it to this machine"
+        );
+    }
 }
 
 /// Take admin commands, if the server has a data directory.

@@ -131,13 +131,22 @@ impl Client {
     ///
     /// The connection has ended.
     pub async fn sessions(&self) -> Result<Vec<OwnSession>, RequestError> {
-        let reply = self.again(None, |request, _| to_frame(&ListSessions { request })).await?;
-        let page: SessionsPage = decode(reply)?;
+        let (mut sessions, mut after) = (Vec::new(), None);
+        loop {
+            let make = move |request, _| to_frame(&ListSessions { request, after });
+            let page: SessionsPage = decode(self.again(None, make).await?)?;
+            sessions.extend(page.sessions);
+            // A server that names one twice would be asked for ever.
+            match page.next {
+                Some(next) if after.is_none_or(|after| next > after) => after = Some(next),
+                _ => break,
+            }
+        }
         let own = |entry: SessionEntry| {
             let SessionEntry { session, current, connected, address, agent } = entry;
             OwnSession { session, current, connected, address, agent }
         };
-        Ok(page.sessions.into_iter().map(own).collect())
+        Ok(sessions.into_iter().map(own).collect())
     }
 
     /// End a session of this principal's.

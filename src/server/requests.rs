@@ -35,7 +35,7 @@ use crate::store::{AccountRecord, Change};
 /// Entries of a list on one page, at most: it has to fit into a frame that any client takes.
 const MAX_PAGE: u32 = 50;
 
-/// Bytes behind which a page of rooms ends.
+/// Bytes behind which a page of rooms, or of sessions, ends.
 const PAGE_BYTES: usize = 12 * 1024;
 
 /// The longest text of somebody who is away, in characters.
@@ -226,8 +226,19 @@ pub(super) fn sessions(shared: &Shared, conn: &Conn, ask: ListSessions) {
             agent: other.as_ref().and_then(|other| Some(other.identity()?.agent.clone())).unwrap_or_default(),
         }
     };
-    let sessions = mine.iter().take(MAX_PAGE as usize).map(entry).collect();
-    conn.queue(&SessionsPage { request: ask.request, sessions });
+    // In the order of their ids, as they are listed.
+    let mut rest = mine.iter().filter(|session| ask.after.is_none_or(|after| session.id > after)).peekable();
+    let (mut sessions, mut bytes) = (Vec::new(), 0);
+    while sessions.len() < MAX_PAGE as usize
+        && bytes < PAGE_BYTES
+        && let Some(session) = rest.next()
+    {
+        let entry = entry(session);
+        bytes += 64 + entry.agent.len();
+        sessions.push(entry);
+    }
+    let next = sessions.last().map(|last| last.session).filter(|_| rest.peek().is_some());
+    conn.queue(&SessionsPage { request: ask.request, sessions, next });
 }
 
 /// Answer a `ListRooms`: public ones, those with a password, and one's own.

@@ -236,7 +236,7 @@ fn sessions_are_listed_and_ended_by_their_owner_only() {
     let mut bob = register(server.addr, "bob");
     bob.send(&EndSession { request: 4, session });
     assert_eq!(answer(&mut bob, 4), Err(Code::BAD_REQUEST));
-    ada.send(&ListSessions { request: 5 });
+    ada.send(&ListSessions { request: 5, after: None });
     let page: SessionsPage = ada.expect();
     assert_eq!(page.sessions.len(), 2);
     assert!(page.sessions.iter().any(|entry| entry.session == session && !entry.current && entry.connected));

@@ -1,13 +1,16 @@
 //! The library's client as somebody with an account.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_std::future::timeout;
 use async_std::task::block_on;
+use chatnet::auth::{Attempt, Authenticator, Decision, Identity};
 use chatnet::protocol::Code;
 use chatnet::protocol::message::*;
 use chatnet::transport::memory;
-use chatnet::{Client, ConnectError, Event, Events, Reconnect, Registration, RequestError, Server};
+use chatnet::{Alias, Client, ConnectError, Event, Events, PrincipalId, Reconnect, Registration, RequestError, Server};
 use futures::StreamExt;
 use futures::io::AsyncReadExt;
 
@@ -154,6 +157,38 @@ fn a_password_is_not_sent_where_others_could_read_it() {
             futures::future::Either::Right((n, _)) => assert!(n > 0, "unless the application says so"),
             futures::future::Either::Left((done, _)) => panic!("{:?}", done.map(drop)),
         }
+    });
+}
+
+/// Whoever shows anything is this account.
+#[derive(Debug, Clone, Default)]
+struct Anybody(Arc<OnceLock<PrincipalId>>);
+
+impl Authenticator for Anybody {
+    fn mechanisms(&self) -> Vec<String> {
+        vec!["key".into()]
+    }
+
+    async fn authenticate(&self, _attempt: Attempt<'_>) -> Decision {
+        let (principal, alias) = (*self.0.get().unwrap(), Alias::parse("ada").unwrap());
+        Decision::Allow(Identity { principal, alias, admin: false })
+    }
+}
+
+#[test]
+fn all_sessions_are_listed_however_many_they_are() {
+    let anybody = Anybody::default();
+    let server = TestServer::with(|builder| builder.authenticator(anybody.clone()));
+    block_on(async {
+        let ada = Alias::parse("ada").unwrap();
+        anybody.0.set(server.handle.create_account(&ada, PASSWORD).await.unwrap()).unwrap();
+        let (ada, _events) = Client::builder().account("ada", PASSWORD).connect(server.addr).await.unwrap();
+        let key = Auth { mechanism: "key".into(), data: vec![1].into() };
+        let _devices: Vec<Wire> = (0..120).map(|_| attempt(server.addr, &key).unwrap().0).collect();
+        let listed = ada.sessions().await.unwrap();
+        let known: BTreeSet<_> = listed.iter().map(|session| session.session).collect();
+        assert_eq!((listed.len(), known.len()), (121, 121));
+        assert_eq!(listed.iter().filter(|session| session.current).count(), 1);
     });
 }
 

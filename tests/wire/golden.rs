@@ -292,7 +292,7 @@ fn rows() -> Vec<Row> {
         ),
         both("change password", ChangePassword { request: 8, old: "old".into(), new: "new".into() }),
         both("done", Done { request: 8 }),
-        both("list sessions", ListSessions { request: 8 }),
+        both("list sessions", ListSessions { request: 8, after: None }),
         both(
             "sessions page",
             SessionsPage {
@@ -304,8 +304,11 @@ fn rows() -> Vec<Row> {
                     address: Some("203.0.113.7:4711".into()),
                     agent: "x".into(),
                 }],
+                next: None,
             },
         ),
+        both("list sessions behind one", ListSessions { request: 8, after: Some(SESSION) }),
+        both("sessions page with more behind it", SessionsPage { request: 8, sessions: vec![], next: Some(SESSION) }),
         both("end session", EndSession { request: 8, session: SESSION }),
         both("delete account", DeleteAccount { request: 8, password: "old".into() }),
         both("list rooms", ListRooms { request: 8, after: None, limit: 100 }),

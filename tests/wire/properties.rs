@@ -295,8 +295,8 @@ messages! {
     SearchPage { request: any::<u32>(), room: room(), hits: vec(hit(), 0..4), more: any::<bool>() }
     ChangePassword { request: any::<u32>(), old: secret(), new: secret() }
     Done { request: any::<u32>() }
-    ListSessions { request: any::<u32>() }
-    SessionsPage { request: any::<u32>(), sessions: vec(session_entry(), 0..4) }
+    ListSessions { request: any::<u32>(), after: option::of(session()) }
+    SessionsPage { request: any::<u32>(), sessions: vec(session_entry(), 0..4), next: option::of(session()) }
     EndSession { request: any::<u32>(), session: session() }
     DeleteAccount { request: any::<u32>(), password: secret() }
     ListRooms { request: any::<u32>(), after: option::of(text()), limit: any::<u32>() }

@@ -83,6 +83,9 @@ pub struct ListSessions {
     /// Comes back in the answer.
     #[n(0)]
     pub request: u32,
+    /// Those behind this one; none: from the first on.
+    #[n(1)]
+    pub after: Option<SessionId>,
 }
 
 /// A session, as its owner sees it.
@@ -116,6 +119,9 @@ pub struct SessionsPage {
     /// The sessions.
     #[n(1)]
     pub sessions: Vec<SessionEntry>,
+    /// There are more, behind this one.
+    #[n(2)]
+    pub next: Option<SessionId>,
 }
 
 /// Client → server: end a session of this principal's. Its token is good for nothing from here on.
