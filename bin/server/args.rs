@@ -102,7 +102,7 @@ pub(crate) struct Args {
     #[structopt(long, value_name = "COUNT", parse(try_from_str = options::positive))]
     pub(crate) max_connections_per_address: Option<NonZeroU64>,
 
-    /// Limit nobody's pace: for trusted networks, and to measure
+    /// Limit nobody's pace, not even that of guesses at passwords: for trusted networks, and to measure
     #[structopt(long)]
     pub(crate) no_limits: bool,
 
