@@ -1,5 +1,6 @@
 //! Whom a ban is for: somebody, whoever shows a certain alias, or whoever comes from an address.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -74,19 +75,30 @@ impl BanTarget {
 
     /// Whether the ban is for somebody.
     pub fn fits(&self, who: &Author, address: Option<IpAddr>) -> bool {
+        self.fits_seen(&self.looks(), &Seen::new(who), address)
+    }
+
+    /// What it has to be kept with, for [`fits_seen`](Self::fits_seen).
+    pub(crate) fn looks(&self) -> Looks {
+        match self {
+            Self::Mask(mask) => Looks::new(mask, &text::looks(mask)),
+            Self::Guest { alias, .. } => Looks::new(alias.as_str(), &alias.looks()),
+            Self::Principal(..) | Self::Address(_) => Looks::default(),
+        }
+    }
+
+    /// [`fits`](Self::fits), for one of many bans and somebody whom all of them are asked about.
+    pub(crate) fn fits_seen(&self, looks: &Looks, seen: &Seen<'_>, address: Option<IpAddr>) -> bool {
         let comes_from = |network: &Network| address.is_some_and(|address| network.contains(address));
+        let who = seen.who;
         match self {
             Self::Principal(banned, _) => *banned == who.principal,
-            Self::Guest { from, .. } => {
-                self.names(who) || who.kind == PrincipalKind::Guest && from.as_ref().is_some_and(comes_from)
+            Self::Guest { principal, from, .. } => {
+                *principal == who.principal
+                    || who.kind == PrincipalKind::Guest
+                        && (from.as_ref().is_some_and(comes_from) || looks.are_like(seen.looks()))
             }
-            Self::Mask(mask) => {
-                fits(mask, &who.alias.folded()) || {
-                    // Letters that look alike are taken for each other.
-                    let (masks, aliases) = (text::looks(mask), who.alias.looks());
-                    masks.iter().any(|mask| aliases.iter().any(|alias| fits(mask, alias)))
-                }
-            }
+            Self::Mask(_) => looks.fit(seen.looks()),
             Self::Address(network) => comes_from(network),
         }
     }
@@ -114,9 +126,46 @@ impl BanTarget {
     }
 }
 
-fn fits(mask: &str, name: &str) -> bool {
-    let (mask, name): (Vec<char>, Vec<char>) = (mask.chars().collect(), name.chars().collect());
-    matches(&mask, &name)
+/// A name as it is written and as it looks. To work that out costs far more than to compare it: a ban is asked again and
+/// again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Looks {
+    written: Vec<char>,
+    looks: Vec<Vec<char>>,
+}
+
+impl Looks {
+    fn new(written: &str, looks: &[String]) -> Self {
+        Self { written: written.chars().collect(), looks: looks.iter().map(|look| look.chars().collect()).collect() }
+    }
+
+    /// Whether this is a mask of that name. Letters that look alike are taken for each other.
+    fn fit(&self, name: &Self) -> bool {
+        let fits = |mask: &Vec<char>| name.looks.iter().any(|look| matches(mask, look));
+        matches(&self.written, &name.written) || self.looks.iter().any(fits)
+    }
+
+    /// Whether the two can't be told from each other.
+    fn are_like(&self, other: &Self) -> bool {
+        self.looks.iter().any(|look| other.looks.contains(look))
+    }
+}
+
+/// Somebody whom many bans are asked about.
+#[derive(Debug)]
+pub(crate) struct Seen<'a> {
+    who: &'a Author,
+    looks: OnceCell<Looks>,
+}
+
+impl<'a> Seen<'a> {
+    pub(crate) fn new(who: &'a Author) -> Self {
+        Self { who, looks: OnceCell::new() }
+    }
+
+    fn looks(&self) -> &Looks {
+        self.looks.get_or_init(|| Looks::new(&self.who.alias.folded(), &self.who.alias.looks()))
+    }
 }
 
 /// Whether a mask fits a name, in time that is bounded by the product of their lengths.

@@ -11,6 +11,7 @@ mod tail;
 mod typing;
 
 pub use ban::BanTarget;
+pub(crate) use ban::{Looks, Seen};
 pub use batch::{Author, Batch, NewBatch, PublishId, Run};
 pub(crate) use members::Members;
 pub use permission::{Action, Role};

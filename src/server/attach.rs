@@ -12,7 +12,7 @@ use super::membership;
 use super::moderation;
 use super::probe;
 use super::reader::Reader;
-use super::rooms::Member;
+use super::rooms::{Member, State};
 use super::session::{self, Newest, Session, Token};
 use super::shared::{Clock, Shared};
 use super::toll;
@@ -304,20 +304,13 @@ fn resume(shared: &Arc<Shared>, conn: &Arc<Conn>, session: &Arc<Session>, cursor
     let before = session.rooms.lock().clone();
     let mut members = Vec::with_capacity(before.len());
     for old in &before {
-        let who = Who {
-            author: &session.author(),
-            address: conn.address.map(|a| a.ip()),
-            admin: shared.people.is_admin(session.principal),
-            here: true,
-        };
         // An address may be banned that it did not come from before.
-        if !old.let_in && old.room.lock().house.role(who, Clock::timestamp()) == Role::Banned {
-            membership::take_out(shared, old, Why::Out);
-            let (room, text) = (old.room.id, "you are banned from this room".to_owned());
-            conn.queue(&Left { request: 0, room, code: Code::ROOM_BANNED, text });
-            membership::tell_left(shared, old);
-            continue;
-        }
+        let may = |state: &State| {
+            let (author, address) = (&session.author(), conn.address.map(|a| a.ip()));
+            let who = Who { author, address, admin: shared.people.is_admin(session.principal), here: true };
+            let banned = !old.let_in && state.house.role(who, Clock::timestamp()) == Role::Banned;
+            if banned { Err(Code::ROOM_BANNED) } else { Ok(()) }
+        };
         let told = cursors.iter().find(|cursor| cursor.room == old.room.id);
         let place = |head: Seq| match told {
             Some(cursor) if cursor.lineage == lineage && cursor.seq <= head => {
@@ -328,7 +321,7 @@ fn resume(shared: &Arc<Shared>, conn: &Arc<Conn>, session: &Arc<Session>, cursor
             Some(_) => head,
         };
         let fits = |head: Seq| told.is_none_or(|cursor| cursor.lineage == lineage && cursor.seq <= head);
-        let seated = old.room.reseat(old, conn, place, |entered, state| {
+        let seated = old.room.reseat(old, conn, may, place, |entered, state| {
             let latest = entered.head;
             let cursor = entered.member.cursor();
             // More than is sent by itself: the older part is left out, and can be read as history.
@@ -343,9 +336,22 @@ fn resume(shared: &Arc<Shared>, conn: &Arc<Conn>, session: &Arc<Session>, cursor
                 entered.member.advance(start);
             }
         });
-        members.extend(seated);
+        match seated {
+            Ok(seated) => members.extend(seated),
+            Err(code) => {
+                membership::take_out(shared, old, Why::Out);
+                let (room, text) = (old.room.id, "you are banned from this room".to_owned());
+                conn.queue(&Left { request: 0, room, code, text });
+                membership::tell_left(shared, old);
+            }
+        }
     }
-    *session.rooms.lock() = members.clone();
+    {
+        let mut rooms = session.rooms.lock();
+        // Whom somebody has put out meanwhile is out.
+        members.retain(|member| !member.has_left());
+        rooms.clone_from(&members);
+    }
     let gone = cursors.iter().filter(|cursor| !before.iter().any(|member| member.room.id == cursor.room));
     for room in gone.map(|cursor| cursor.room).collect::<BTreeSet<RoomId>>() {
         let text = "you are not in this room any more; join it again".to_owned();

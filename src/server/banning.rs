@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::ban_list::{MAX_BANS, holds, lifted};
 use super::committer::{Decided, NotDone};
 use super::deed::{Deed, not, out};
 use super::house::{self, Who};
@@ -34,8 +35,14 @@ impl Deed {
         let reason = change.text.clone().unwrap_or_default();
         let by = self.actor.alias.clone();
         let ban = BanRecord { room: Some(room), target: target.clone(), by, reason: reason.clone(), until };
-        let before = state.house.bans.iter().filter(|other| ban.target.replaces(&other.target));
-        let mut changes: Vec<_> = before.map(lifted).collect();
+        // With those that are over, which nobody has taken out.
+        let now = Clock::timestamp();
+        let goes = move |other: &BanRecord, ban: &BanRecord| ban.target.replaces(&other.target) || !holds(other, now);
+        let mut changes: Vec<_> = state.house.bans.iter().filter(|other| goes(other, &ban)).map(lifted).collect();
+        if state.house.bans.len() - changes.len() >= MAX_BANS {
+            let text = format!("a room has {MAX_BANS} bans at most: take some back, or ban by a mask or a network");
+            return Err(not(Code::BAD_REQUEST, &text));
+        }
         changes.push(Change::PutBan(ban.clone()));
         // Members whom it is for are none any more, whether they are here or not; those who keep order stay.
         let mut out_of_it = Vec::new();
@@ -65,7 +72,7 @@ impl Deed {
             event: (EventKind::BAN, body(&RoomChange { until: until.map(Timestamp::as_millis), mask, ..change })),
             changes,
             apply: Box::new(move |_, state| {
-                state.house.bans.retain(|other| !ban.target.replaces(&other.target));
+                state.house.bans.lift(|other| goes(other, &ban));
                 state.house.bans.push(ban);
                 out_of_it.into_iter().for_each(|standing| state.house.put(standing));
             }),
@@ -119,15 +126,10 @@ impl Deed {
         Ok(Decided {
             event: (EventKind::UNBAN, body(&RoomChange { mask, ..change })),
             changes: bans.iter().map(lifted).collect(),
-            apply: Box::new(move |_, state| state.house.bans.retain(|other| !bans.contains(other))),
+            apply: Box::new(move |_, state| drop(state.house.bans.lift(|other| bans.contains(other)))),
             then: None,
         })
     }
-}
-
-/// A ban that is taken back, as the store is told.
-fn lifted(ban: &BanRecord) -> Change {
-    Change::DropBan { room: ban.room, target: ban.target.clone() }
 }
 
 /// Put out whoever is in a room and is banned by now. Whom the application let in all the same is met by a new ban only.

@@ -198,11 +198,14 @@ impl Deed {
         if standing.member || state.members.has(target.principal) {
             return Err(not(Code::BAD_REQUEST, "they are in this room already"));
         }
-        standing.invited = true;
-        let by = self.actor.alias.clone();
+        let was_invited = std::mem::replace(&mut standing.invited, true);
+        let by = Arc::clone(&self.actor);
         let mut decided = standing_only(standing, &change);
         decided.then = Some(Box::new(move |shared, room| {
-            requests::tell(shared, target.principal, &format!("{by} invites you to {}", room.name));
+            // Once, and not by somebody whom they have blocked: an invitation is no way to write to them.
+            if !was_invited && !shared.people.are_apart(by.principal, target.principal) {
+                requests::tell(shared, target.principal, &format!("{} invites you to {}", by.alias, room.name));
+            }
         }));
         Ok(decided)
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::ban_list::BanList;
 use crate::id::{PrincipalId, RoomId, Seq, Timestamp};
 use crate::protocol::Code;
 use crate::protocol::PrincipalKind;
@@ -18,7 +19,7 @@ pub(super) struct House {
     /// The password's hash.
     pub(super) password: Option<String>,
     pub(super) standings: BTreeMap<PrincipalId, StandingRecord>,
-    pub(super) bans: Vec<BanRecord>,
+    pub(super) bans: BanList,
     /// One of the two of a direct has blocked the other.
     pub(super) blocked: bool,
     /// The account of one of the two of a direct was deleted.
@@ -88,9 +89,7 @@ impl House {
 
     /// The ban that keeps somebody out who doesn't keep order here: of several, the one that lasts longest.
     pub(super) fn ban_of(&self, who: Who<'_>, now: Timestamp) -> Option<&BanRecord> {
-        let fits = |ban: &&BanRecord| ban.target.fits(who.author, who.address);
-        let holds = |ban: &&BanRecord| ban.until.is_none_or(|until| until > now);
-        let bans = self.bans.iter().filter(|ban| holds(ban) && fits(ban));
+        let bans = self.bans.fitting(who.author, who.address, now);
         bans.max_by_key(|ban| ban.until.map_or(i64::MAX, Timestamp::as_millis))
     }
 

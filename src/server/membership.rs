@@ -367,7 +367,9 @@ pub(super) fn everywhere(shared: &Arc<Shared>, room: &Arc<Room>, principal: Prin
     for session in shared.sessions.of(principal) {
         let Some(conn) = session.conn() else { continue };
         let inside = session.rooms.lock().iter().any(|member| member.room.id == room.id);
-        if !inside && enter(shared, &conn, &session, room, By::Standing, 0).is_ok() {
+        // Asked like any other: where this device is, may be banned.
+        let (admin, now) = (shared.people.is_admin(principal), Clock::timestamp());
+        if !inside && enter(shared, &conn, &session, room, By::Asking { admin, password: None, now }, 0).is_ok() {
             conn.kick(shared);
         }
     }
@@ -480,8 +482,9 @@ pub(super) fn put_out(
 ) {
     let members: Vec<Arc<Member>> = room.lock().members.of(principal).cloned().collect();
     for member in members {
-        member.session.rooms.lock().retain(|other| other.room.id != room.id);
+        // In this order: a session that goes on right now looks who has left, once it has its list of rooms.
         take_out(shared, &member, Why::Out);
+        member.session.rooms.lock().retain(|other| other.room.id != room.id);
         let request = asked.filter(|(session, _)| *session == member.session.id).map_or(0, |(_, request)| request);
         member.session.queue(&Left { request, room: room.id, code, text: text.to_owned() });
         tell_left(shared, &member);

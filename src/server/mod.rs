@@ -25,6 +25,7 @@ mod about;
 mod accept;
 mod alias;
 mod attach;
+mod ban_list;
 mod banning;
 mod books;
 mod builder;

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::ban_list::BanList;
 use super::names::{self, Names};
 use super::session;
 use crate::id::{Alias, PrincipalId, RoomId, Timestamp, random_bytes};
 use crate::protocol::PrincipalKind;
-use crate::room::{Author, BanTarget};
+use crate::room::Author;
 use crate::store::{AccountRecord, BanRecord, Change, CodeRecord, StandingRecord, TokenHash};
 
 /// How long an invite code, or one that resets a password, is good, in milliseconds: a week.
@@ -38,7 +39,7 @@ struct Inner {
     /// … and whom who has.
     blockers: BTreeSet<(PrincipalId, PrincipalId)>,
     codes: HashMap<TokenHash, CodeRecord>,
-    bans: Vec<BanRecord>,
+    bans: BanList,
     away: HashMap<PrincipalId, String>,
     /// How often all that an account was known by became good for nothing, over all accounts …
     revocations: u64,
@@ -67,7 +68,7 @@ impl People {
             let rooms = if standing.member { &mut inner.rooms } else { &mut inner.noted };
             rooms.entry(standing.principal).or_default().insert(standing.room);
         }
-        inner.bans = bans.iter().filter(|ban| ban.room.is_none()).cloned().collect();
+        inner.bans.extend(bans.iter().filter(|ban| ban.room.is_none()).cloned());
         inner.blockers = blocks.iter().map(|(who, blocked)| (*blocked, *who)).collect();
         inner.blocks = blocks.into_iter().collect();
         inner.codes = codes.into_iter().map(|code| (code.hash, code)).collect();
@@ -276,21 +277,20 @@ impl People {
     pub(super) fn ban_of(&self, who: &Author, address: Option<IpAddr>, now: Timestamp) -> Option<BanRecord> {
         let inner = self.inner.lock();
         let admin = inner.by_id.get(&who.principal).is_some_and(|account| account.admin);
-        let mut bans = inner.bans.iter().filter(|ban| ban.until.is_none_or(|until| until > now));
         if admin {
             return None;
         }
-        bans.find(|ban| ban.target.fits(who, address)).cloned()
+        inner.bans.fitting(who, address, now).next().cloned()
     }
 
     /// Every ban from the server.
     pub(super) fn bans(&self) -> Vec<BanRecord> {
-        self.inner.lock().bans.clone()
+        self.inner.lock().bans.iter().cloned().collect()
     }
 
     pub(super) fn ban(&self, ban: BanRecord) -> Vec<Change> {
         let mut inner = self.inner.lock();
-        let mut changes = lift(&mut inner.bans, |other| ban.target.replaces(other));
+        let mut changes = inner.bans.lift(|other| ban.target.replaces(&other.target));
         inner.bans.push(ban.clone());
         changes.push(Change::PutBan(ban));
         changes
@@ -298,8 +298,7 @@ impl People {
 
     /// Take the bans of this name back, and those of somebody who is known by it now; what of that has to be kept.
     pub(super) fn unban(&self, name: &str, somebody: Option<&Author>) -> Vec<Change> {
-        let named = |target: &BanTarget| names::is_called_so(target, name, somebody);
-        lift(&mut self.inner.lock().bans, named)
+        self.inner.lock().bans.lift(|ban| names::is_called_so(&ban.target, name, somebody))
     }
 
     /// A new code, for an account that is to be made, or whose password is lost: the ones that it has for that are good
@@ -377,12 +376,6 @@ impl Inner {
         self.blockers.remove(&(blocked, principal));
         Change::DropBlock { principal, blocked }
     }
-}
-
-/// Take bans out of a list; what of that has to be kept.
-pub(super) fn lift(bans: &mut Vec<BanRecord>, is: impl Fn(&BanTarget) -> bool) -> Vec<Change> {
-    let lifted = bans.extract_if(.., |ban| is(&ban.target));
-    lifted.map(|ban| Change::DropBan { room: ban.room, target: ban.target }).collect()
 }
 
 /// Whom somebody stands before, in a set of pairs.

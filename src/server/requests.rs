@@ -342,11 +342,24 @@ fn direct(shared: &Arc<Shared>, conn: &Arc<Conn>, ask: Direct) -> Result<(), Ref
         let place = (ask.request, member.cursor(), None);
         conn.queue(&room.joined(&state, &shared.people, who.principal, Clock::timestamp(), place));
     } else if membership::enter(shared, conn, session, &room, By::Standing, ask.request).is_err() {
+        end_if_deserted(shared, &room, [who, &other]);
         return Err(Refusal::later(Code::NO_SUCH_ROOM, "the direct has just ended; try again"));
     }
+    end_if_deserted(shared, &room, [who, &other]);
     membership::everywhere(shared, &room, who.principal);
     membership::everywhere(shared, &room, other.principal);
     Ok(())
+}
+
+/// A guest may be gone before their direct was noted as theirs, and have left it behind.
+fn end_if_deserted(shared: &Arc<Shared>, room: &Arc<Room>, pair: [&Arc<Author>; 2]) {
+    let is_gone = |who: &&Arc<Author>| {
+        let sessions = shared.sessions.of(who.principal);
+        who.kind == PrincipalKind::Guest && sessions.iter().all(|session| session.has_ended())
+    };
+    if pair.iter().any(is_gone) {
+        membership::close(shared, room, "the guest whose direct this was is gone");
+    }
 }
 
 /// Answer a `Whois`.

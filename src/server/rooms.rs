@@ -326,7 +326,10 @@ impl Room {
             return Err(NotEntered::Moved);
         }
         let (principal, mut changes) = (session.principal, Vec::new());
+        // All devices of a person are let in like the first.
+        let before = state.members.of(principal).any(|member| member.let_in);
         let let_in = match by {
+            _ if before => true,
             By::Asking { .. } => state.may_enter(conn, session, by).map(|()| false).map_err(NotEntered::Denied)?,
             By::Ruling { admin, now } => state.role(conn, session, admin, now) == Role::Banned,
             By::Founding | By::Standing => false,
@@ -334,8 +337,6 @@ impl Room {
         if let By::Asking { now, .. } | By::Ruling { now, .. } = by {
             changes = state.house.inherit(self.id, &session.author(), now);
         }
-        // All devices of a person are let in like the first.
-        let let_in = let_in || state.members.of(principal).any(|member| member.let_in);
         let head = state.tail.head();
         let standing = state.house.standings.get(&principal).filter(|standing| standing.member);
         let member = match standing {
@@ -377,24 +378,26 @@ impl Room {
         }
     }
 
-    /// Move a membership to another connection, whose client has everything up to `cursor`; `queue` as in
-    /// [`enter`](Self::enter), with the room's head as `Entered::head`.
+    /// Move a membership to another connection, whose client has everything up to `cursor`, if it `may` go on there;
+    /// `queue` as in [`enter`](Self::enter), with the room's head as `Entered::head`. None if there is none any more.
     pub(super) fn reseat(
         self: &Arc<Self>,
         old: &Arc<Member>,
         conn: &Arc<Conn>,
+        may: impl FnOnce(&State) -> Result<(), Code>,
         cursor: impl FnOnce(Seq) -> Seq,
         queue: impl FnOnce(&Entered, &State),
-    ) -> Option<Arc<Member>> {
+    ) -> Result<Option<Arc<Member>>, Code> {
         let mut state = self.lock();
+        may(&state)?;
         old.unseat();
         let head = state.tail.head();
         let member = Arc::new(old.moved(conn, cursor(head), head));
         if !state.members.replace(old.session.principal, old.session.id, Arc::clone(&member)) {
-            return None;
+            return Ok(None);
         }
         queue(&Entered { member: Arc::clone(&member), head, changes: Vec::new() }, &state);
-        Some(member)
+        Ok(Some(member))
     }
 
     /// The connection of a membership is lost: it waits for another one.

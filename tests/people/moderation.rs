@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_std::task::block_on;
 use chatnet::Alias;
 use chatnet::protocol::Code;
@@ -261,4 +263,65 @@ fn an_admin_keeps_order_in_rooms_that_it_is_not_in() {
     assert_eq!(acts, [("olga", "kick"), ("server", "grant")]);
     ada.send(&ListAudit { request: 5, before: None, limit: 10 });
     assert_eq!(answer(&mut ada, 5), Err(Code::NOT_PERMITTED));
+}
+
+// Other systems have one address of their own by default.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_device_at_a_banned_address_comes_in_with_no_other_device_of_its_account() {
+    let server = open();
+    let (mut ada, joined) = Wire::member(server.addr, "ada", "den");
+    let room = joined.room;
+    drop(register(server.addr, "bob"));
+    assert_eq!(moderate(&mut ada, on(room, EventKind::BAN, "127.0.0.7")), Ok(()));
+    let mut banned = Wire::over(connect_from(server.addr, "127.0.0.7").unwrap());
+    banned.hello();
+    banned.send(&auth("password", "bob", PASSWORD, None));
+    banned.expect::<Authenticated>();
+    banned.send(&Attach { token: None, cursors: vec![], more: false });
+    banned.expect::<Attached>();
+    assert_eq!(join(&mut banned, "den").unwrap_err(), Code::ROOM_BANNED);
+    let mut bob = login(server.addr, "bob");
+    join(&mut bob, "den").unwrap();
+    change(&mut ada, EventKind::MEMBERSHIP);
+    assert!(banned.round_trip().iter().all(|got| !got.is(Kind::Joined)), "it would hear everything");
+    assert_eq!(say(&mut banned, room, "here I am"), Err(Code::NOT_A_MEMBER));
+    assert!(say(&mut bob, room, "so am I").is_ok());
+}
+
+#[test]
+fn an_invitation_is_told_once_and_not_by_whom_one_has_blocked() {
+    let server = open();
+    let mut ada = register(server.addr, "ada");
+    let mut bob = register(server.addr, "bob");
+    let invitations = |wire: &mut Wire| wire.round_trip().iter().filter(|got| got.is(Kind::Notice)).count();
+    let room = create(&mut ada, "den", RoomSettings::default()).room;
+    for _ in 0..3 {
+        assert_eq!(moderate(&mut ada, on(room, EventKind::INVITE, "bob")), Ok(()));
+    }
+    assert_eq!(invitations(&mut bob), 1);
+    bob.send(&Block { request: 13, whom: Whom::Name("ada".into()), blocked: true });
+    assert_eq!(answer(&mut bob, 13), Ok(()));
+    let room = create(&mut ada, "you_are_ugly", RoomSettings::default()).room;
+    assert_eq!(moderate(&mut ada, on(room, EventKind::INVITE, "bob")), Ok(()));
+    assert_eq!(invitations(&mut bob), 0);
+}
+
+#[test]
+fn a_room_has_a_bounded_number_of_bans_and_those_that_are_over_make_room() {
+    let server = TestServer::with(|server| server.limits(chatnet::Limits::NONE));
+    let (mut ada, joined) = Wire::member(server.addr, "ada", "den");
+    let room = joined.room;
+    let short = Moderate { for_ms: Some(1), ..on(room, EventKind::BAN, "over*") };
+    assert_eq!(moderate(&mut ada, short), Ok(()));
+    std::thread::sleep(Duration::from_millis(5));
+    for n in 0..500 {
+        assert_eq!(moderate(&mut ada, on(room, EventKind::BAN, &format!("troll{n}*"))), Ok(()), "{n}");
+    }
+    assert_eq!(moderate(&mut ada, on(room, EventKind::BAN, "one more*")), Err(Code::BAD_REQUEST));
+    assert_eq!(moderate(&mut ada, on(room, EventKind::BAN, "troll7*")), Ok(()), "again");
+    assert_eq!(moderate(&mut ada, on(room, EventKind::UNBAN, "troll8*")), Ok(()));
+    assert_eq!(moderate(&mut ada, on(room, EventKind::BAN, "one more*")), Ok(()));
+    let mut troll = Wire::guest(server.addr, "TROLL7 again");
+    assert_eq!(join(&mut troll, "den").unwrap_err(), Code::ROOM_BANNED);
 }
