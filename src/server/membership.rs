@@ -446,11 +446,13 @@ async fn stop_being(shared: &Arc<Shared>, member: &Arc<Member>, request: u32) ->
             apply: Box::new(|_, state| state.house.put(standing)),
             then: Some(Box::new(move |shared, room| {
                 shared.people.left(who.principal, room.id);
-                put_out(shared, room, who.principal, Code::GOODBYE, "", Some((session, request)));
+                let members = take_all_out(shared, room, who.principal);
                 if room.pair.is_some() && (silent || who.kind == PrincipalKind::Guest) {
                     // Nothing was said in it, or nobody will come back as this guest: the other one needn't keep it.
+                    // Who left is told afterwards, and may count on there being room for another one.
                     close(shared, room, "the direct is over: the other one has left it");
                 }
+                tell_out(shared, &members, Code::GOODBYE, "", Some((session, request)));
             })),
         })
     };
@@ -480,14 +482,30 @@ pub(super) fn put_out(
     text: &str,
     asked: Option<(crate::id::SessionId, u32)>,
 ) {
+    tell_out(shared, &take_all_out(shared, room, principal), code, text, asked);
+}
+
+fn take_all_out(shared: &Arc<Shared>, room: &Arc<Room>, principal: PrincipalId) -> Vec<Arc<Member>> {
     let members: Vec<Arc<Member>> = room.lock().members.of(principal).cloned().collect();
-    for member in members {
+    for member in &members {
         // In this order: a session that goes on right now looks who has left, once it has its list of rooms.
-        take_out(shared, &member, Why::Out);
+        take_out(shared, member, Why::Out);
         member.session.rooms.lock().retain(|other| other.room.id != room.id);
+    }
+    members
+}
+
+fn tell_out(
+    shared: &Arc<Shared>,
+    members: &[Arc<Member>],
+    code: Code,
+    text: &str,
+    asked: Option<(crate::id::SessionId, u32)>,
+) {
+    for member in members {
         let request = asked.filter(|(session, _)| *session == member.session.id).map_or(0, |(_, request)| request);
-        member.session.queue(&Left { request, room: room.id, code, text: text.to_owned() });
-        tell_left(shared, &member);
+        member.session.queue(&Left { request, room: member.room.id, code, text: text.to_owned() });
+        tell_left(shared, member);
         if let Some(conn) = member.session.conn() {
             conn.kick(shared);
         }
