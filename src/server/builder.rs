@@ -13,6 +13,7 @@ use super::flusher::{self, FlushQueue};
 use super::guess::Login;
 use super::login::Registration;
 use super::people::People;
+use super::places::Places;
 use super::probe::Probes;
 use super::reads::{self, Reads};
 use super::registry::Sessions;
@@ -389,6 +390,7 @@ impl ServerBuilder {
             people: People::default(),
             login: Login::new(&self.limits),
             reads: Reads::default(),
+            searches: Places::new(1, usize::MAX),
             interests: self.interests,
             rooms: Rooms::new(self.max_rooms, self.tail_bytes),
             sessions: Sessions::new(self.max_connections, per_address),

@@ -1,12 +1,12 @@
 //! What guesses at secrets cost, and where they wait: by account and address, and by address; see [`Limits`].
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::conn::Conn;
-use super::hashing::{Origin, Pool, TooMany};
+use super::hashing::Pool;
+use super::places::{Origin, TooMany};
 use super::shared::Shared;
 use super::toll;
 use crate::auth::{Throttle, password};
@@ -17,7 +17,7 @@ use crate::limit::{Limits, Prefix};
 #[derive(Debug)]
 pub(super) struct Login {
     throttle: Mutex<Throttle>,
-    pool: Arc<Pool>,
+    pool: Pool,
 }
 
 impl Login {

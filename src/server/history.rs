@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::bulk::{Done, Job, Request};
 use super::conn::Conn;
+use super::places::Origin;
 use super::rooms::Member;
 use super::shared::Shared;
 use super::toll;
 use crate::id::{Seq, Timestamp};
-use crate::limit::What;
+use crate::limit::{Prefix, What};
 use crate::protocol::message::{ErrorReply, History, HistoryEnd, Hit, Place, Search, SearchPage};
 use crate::protocol::{self, Code};
 use crate::room::Batch;
@@ -110,6 +111,17 @@ pub(super) fn search(shared: &Arc<Shared>, conn: &Arc<Conn>, search: Search) {
 /// Search now.
 pub(super) async fn find(shared: &Shared, member: &Member, search: Search) -> Result<Done, StoreError> {
     let Search { request, room, query, before, limit } = search;
+    // One at a time, in turn by address: a search takes as long as there is to look through.
+    let origin = Origin { prefix: member.conn.address.map(|address| Prefix::from(address.ip())), known: false };
+    let Ok(place) = shared.searches.enter(origin) else {
+        let mut frames = Vec::new();
+        let (code, text) = (Code::BUSY, "too many search at the moment; try again".to_owned());
+        let (fatal, retry_after_ms, suggestion) = (false, Some(1000), None);
+        let error = ErrorReply { code, text, request: Some(request), fatal, retry_after_ms, suggestion };
+        protocol::encode(&error, &mut frames);
+        return Ok(Done { frames, reached: None, on_credit: true, next: None });
+    };
+    place.turn().await;
     let before = before.unwrap_or(Seq::new(u64::MAX >> 1));
     let page = shared.store.search(room, &query, before, limit.clamp(1, MAX_HITS) as usize).await?;
     let readable = page.hits.iter().filter(|batch| batch.first > member.readable_after() && !member.has_left());

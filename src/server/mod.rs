@@ -52,6 +52,7 @@ mod output;
 mod pairs;
 mod people;
 mod permission;
+mod places;
 mod probe;
 mod publish;
 mod reader;

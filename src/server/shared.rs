@@ -12,6 +12,7 @@ use super::conn::Conn;
 use super::flusher::FlushQueue;
 use super::guess::Login;
 use super::people::People;
+use super::places::Places;
 use super::probe::Probes;
 use super::reads::Reads;
 use super::registry::Sessions;
@@ -38,6 +39,8 @@ pub(super) struct Shared {
     pub(super) people: People,
     pub(super) login: Login,
     pub(super) reads: Reads,
+    /// Those who search, one at a time.
+    pub(super) searches: Arc<Places>,
     pub(super) rooms: Rooms,
     pub(super) sessions: Sessions,
     pub(super) commits: CommitQueue,

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_std::channel::Receiver;
 use async_std::task::block_on;
 use chatnet::id::{Lineage, OutboxId, RoomId, Seq, Timestamp};
 use chatnet::protocol::message::{self, *};
@@ -21,13 +22,16 @@ struct Kept {
     /// Commits so far; each takes a while if there is a disk to wait for.
     commits: Arc<AtomicUsize>,
     disk: Option<Duration>,
+    /// Each search waits for one of these, if there is somebody to send them.
+    searches: Option<Receiver<()>>,
     records: Arc<Mutex<Snapshot>>,
 }
 
 impl Kept {
     fn new() -> Self {
         let inner = Arc::new(MemoryStore::new(1 << 20, 1 << 26));
-        Self { inner, fail: Arc::default(), commits: Arc::default(), disk: None, records: Arc::default() }
+        let (fail, commits, records) = Default::default();
+        Self { inner, fail, commits, disk: None, searches: None, records }
     }
 
     /// On a disk on which a commit takes 20 ms.
@@ -112,6 +116,9 @@ impl Log for Kept {
         before: Seq,
         limit: usize,
     ) -> Result<store::SearchPage, StoreError> {
+        if let Some(searches) = &self.searches {
+            let _ = searches.recv().await;
+        }
         Log::search(&*self.inner, room, query, before, limit).await
     }
 
@@ -317,4 +324,48 @@ fn whoever_ends_a_hundred_rooms_by_going_is_waited_for_once() {
     ada.skip_to::<Ack>();
     let commits = store.commits.load(Ordering::SeqCst) - before;
     assert!(commits < 20, "{commits} commits");
+}
+
+// Other systems have one address of their own by default.
+#[cfg(target_os = "linux")]
+#[test]
+fn who_searches_takes_turns_by_address_and_however_many_search_nobody_waits_for_history() {
+    let (go_on, searches) = async_std::channel::unbounded();
+    let store = Kept { searches: Some(searches), ..Kept::new() };
+    let server = TestServer::with(|b| b.store(store));
+    let from = |address: &str, alias: &str| {
+        let mut wire = Wire::over(connect_from(server.addr, address).unwrap());
+        wire.hello();
+        wire.send(&guest(alias));
+        wire.expect::<Authenticated>();
+        wire.send(&Attach { token: None, cursors: vec![], more: false });
+        wire.expect::<Attached>();
+        let joined = wire.join("den");
+        (wire, joined.room)
+    };
+    let (sender, answered) = std::sync::mpsc::channel();
+    // Ask, and tell once it is answered.
+    let search = |(mut wire, room): (Wire, RoomId), who: &'static str| {
+        wire.send(&Search { request: 5, room, query: "tea".into(), before: None, limit: 1 });
+        wire.round_trip();
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            wire.skip_to::<message::SearchPage>();
+            sender.send(who).unwrap();
+        })
+    };
+    let many: Vec<_> = (0..20).map(|n| search(from("127.0.0.5", &format!("n{n}")), "many")).collect();
+    let mut reader = from("127.0.0.7", "reader");
+    let one = search(from("127.0.0.6", "one"), "one");
+    reader.0.send(&History { request: 6, room: reader.1, place: Place::Before(Seq::new(9)), limit: 5 });
+    reader.0.skip_to::<HistoryEnd>();
+    let order: Vec<_> = (0..21)
+        .map(|_| {
+            block_on(go_on.send(())).unwrap();
+            answered.recv().unwrap()
+        })
+        .collect();
+    let turn = order.iter().position(|who| *who == "one").unwrap();
+    assert!(turn < 5, "it came as number {turn}");
+    many.into_iter().chain([one]).for_each(|thread| thread.join().unwrap());
 }
