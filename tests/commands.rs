@@ -219,7 +219,10 @@ fn times_are_told_last_seen_and_until_when_and_the_books_are_read_in_pages() {
     let newest = ada.until(|o| o["event"] == "info" && o["text"].as_str().unwrap().contains("enough"));
     let newest: Vec<_> = newest["text"].as_str().unwrap().lines().map(str::to_owned).collect();
     let last = newest.last().unwrap();
-    assert!(last.starts_with("* #") && last.contains("Z ada ban bob in den: enough"), "{newest:?}");
+    assert!(
+        last.starts_with("* #") && last.contains(&format!("Z ada ban bob in den: until {until}Z: enough")),
+        "{newest:?}"
+    );
     let older = newest[0].split_whitespace().find(|word| word.parse::<u64>().is_ok()).expect("it says how").to_owned();
     assert!(newest[0].contains(&format!("/audit {older}")));
     pipe(&mut ada, &[&format!("/audit {older}")]);

@@ -32,12 +32,15 @@ pub(super) struct Known {
     about: Option<About>,
     /// The event that it is as of.
     at: Seq,
+    /// The event that the settings are as of, if that is a later one: one's own are known before the event comes.
+    settled: Seq,
 }
 
 impl Known {
     /// What the server says.
     pub(super) fn of(joined: &Joined) -> Self {
-        Self { about: joined.about.clone(), at: joined.latest.unwrap_or(joined.head) }
+        let at = joined.latest.unwrap_or(joined.head);
+        Self { about: joined.about.clone(), at, settled: at }
     }
 
     /// Whether events that don't come could have changed it.
@@ -55,6 +58,7 @@ impl Known {
         let (Some(about), change) = (&mut self.about, &changed.change) else { return };
         let mine = change.whom.as_ref().is_some_and(|whom| Some(whom.principal) == me);
         match changed.kind {
+            EventKind::TOPIC | EventKind::SETTINGS if changed.seq <= self.settled => {}
             EventKind::TOPIC => about.settings.topic = change.text.clone().unwrap_or_default(),
             EventKind::SETTINGS => {
                 if let Some(settings) = &change.settings {
@@ -94,18 +98,13 @@ impl Room {
         state.rooms.get(&self.id())?.known.about.as_ref().map(f)
     }
 
-    /// Up to which event it is known how the room is.
-    pub(super) fn known_at(&self) -> Option<Seq> {
-        self.link().lock().rooms.get(&self.id()).map(|room| room.known.at)
-    }
-
-    /// The room is like this now, if nothing else has changed since then.
-    pub(super) fn settled(&self, since: Option<Seq>, settings: RoomSettings) {
+    /// The room is like this as of that event, which may still be on the way.
+    pub(super) fn settled(&self, seq: Seq, settings: RoomSettings) {
         if let Some(room) = self.link().lock().rooms.get_mut(&self.id())
-            && since == Some(room.known.at)
+            && room.known.settled.max(room.known.at) < seq
             && let Some(about) = &mut room.known.about
         {
-            about.settings = settings;
+            (about.settings, room.known.settled) = (settings, seq);
         }
     }
 

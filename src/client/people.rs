@@ -209,9 +209,14 @@ impl Client {
 /// Of all of these: one's role doesn't permit it, nobody is known by this name, or the connection has ended.
 impl Room {
     async fn moderate(&self, moderate: Moderate) -> Result<(), RequestError> {
+        self.act_on(moderate).await.map(drop)
+    }
+
+    /// Have it done; the event that tells of it, if the server says.
+    async fn act_on(&self, moderate: Moderate) -> Result<Option<Seq>, RequestError> {
         let secret = moderate.password.is_some();
         let make = move |request, room| to_frame(&Moderate { request, room, ..moderate.clone() });
-        decode::<Done>(self.client().secretly(Some(self.id()), secret, make).await?).map(drop)
+        decode::<Done>(self.client().secretly(Some(self.id()), secret, make).await?).map(|done| done.seq)
     }
 
     fn act(&self, act: EventKind) -> Moderate {
@@ -239,10 +244,12 @@ impl Room {
     ///
     /// See above.
     pub async fn set_settings(&self, settings: RoomSettings, password: Option<&str>) -> Result<(), RequestError> {
-        let (password, given, before) = (password.map(Secret::from), settings.clone(), self.known_at());
-        self.moderate(Moderate { settings: Some(settings), password, ..self.act(EventKind::SETTINGS) }).await?;
+        let (password, given) = (password.map(Secret::from), settings.clone());
+        let act = Moderate { settings: Some(settings), password, ..self.act(EventKind::SETTINGS) };
         // Whoever changes one thing after the other means the room as it is then, though the event may still be on the way.
-        self.settled(before, given);
+        if let Some(seq) = self.act_on(act).await? {
+            self.settled(seq, given);
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::channel::oneshot;
+use minicbor::Decode;
 
 use super::Client;
 use super::error::RequestError;
@@ -12,7 +13,7 @@ use super::rooms::{Slot, Standing};
 use super::state::State;
 use crate::id::{PrincipalId, RoomId, Seq};
 use crate::protocol::message::{
-    CreateRoom, Direct, Done, History, Join, JoinWith, Kind, Leave, Members, MembersPage, Place, RoomSettings, Search,
+    CreateRoom, Direct, History, Join, JoinWith, Kind, Leave, Members, MembersPage, Place, RoomSettings, Search,
     Secret, Whom,
 };
 use crate::protocol::{self, Code, DecodeError, Message};
@@ -156,9 +157,17 @@ impl Client {
     }
 }
 
+/// The beginning of any answer.
+#[derive(Decode)]
+#[cbor(array)]
+struct Beginning {
+    #[n(0)]
+    request: u32,
+}
+
 /// An answer to a question of no special kind: its first element says to which.
 pub(super) fn answered(state: &mut State, kind: Kind, body: &[u8]) -> Result<(), DecodeError> {
-    let Done { request } = protocol::decode(body)?;
+    let Beginning { request } = minicbor::decode(body)?;
     match state.waiting.remove(&request) {
         Some(Waiting::Ask { answer, .. }) => drop(answer.send(Ok((kind, body.to_vec())))),
         Some(other) => drop(state.waiting.insert(request, other)),

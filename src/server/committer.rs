@@ -85,7 +85,8 @@ pub(super) struct Act {
     pub(super) room: Arc<Room>,
     pub(super) author: Arc<Author>,
     pub(super) decide: Decide,
-    pub(super) done: oneshot::Sender<Result<(), NotDone>>,
+    /// Where its event is then.
+    pub(super) done: oneshot::Sender<Result<Seq, NotDone>>,
 }
 
 pub(super) type Apply = Box<dyn FnOnce(&Room, &mut State) + Send>;
@@ -233,7 +234,7 @@ enum Entry {
     Refuse { publish: Publish, code: Code, text: String },
     App { room: Arc<Room>, done: oneshot::Sender<Result<Arc<Batch>, StoreError>> },
     Sure { then: Option<Afterwards>, done: oneshot::Sender<Result<(), StoreError>> },
-    Act { room: Arc<Room>, apply: Apply, then: Option<Then>, done: oneshot::Sender<Result<(), NotDone>> },
+    Act { room: Arc<Room>, apply: Apply, then: Option<Then>, done: oneshot::Sender<Result<Seq, NotDone>> },
 }
 
 impl Pending {
@@ -495,10 +496,11 @@ fn tell(shared: &Arc<Shared>, entries: Vec<Entry>, appended: Vec<Arc<Batch>>) {
                 let Some(batch) = appended.next() else { continue };
                 let mut state = room.lock();
                 apply(&room, &mut state);
+                let seq = batch.first;
                 state.tail.push(batch);
                 drop(state);
                 then.into_iter().for_each(|then| then(shared, &room));
-                let _ = done.send(Ok(()));
+                let _ = done.send(Ok(seq));
                 room
             }
             Entry::App { room, done } => {

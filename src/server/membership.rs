@@ -460,7 +460,7 @@ async fn stop_being(shared: &Arc<Shared>, member: &Arc<Member>, request: u32) ->
     let decide = Box::new(decide);
     shared.commits.submit(Submission::Act(Act { room, author, decide, done }));
     match answer.await {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(_)) => Ok(()),
         Ok(Err(e)) => Err(Refusal::new(e.code, e.text)),
         Err(_) => Err(Refusal::new(Code::SHUTTING_DOWN, "the server is stopping")),
     }

@@ -63,7 +63,7 @@ pub(super) async fn moderate(reader: &mut Reader, moderate: Moderate) -> Result<
     let (shared, conn) = (Arc::clone(&reader.shared), Arc::clone(&reader.conn));
     let request = moderate.request;
     match act(&shared, &conn, moderate).await {
-        Ok(()) => conn.queue(&Done { request }),
+        Ok(seq) => conn.queue(&Done { request, seq: Some(seq) }),
         Err(refusal) => answer(&conn, request, refusal),
     }
     Ok(())
@@ -113,8 +113,9 @@ fn unknown(whom: &Whom) -> Refusal {
     Refusal::new(Code::NO_SUCH_PERSON, format!("nobody is known as {}", crate::text::display_line(&name)))
 }
 
-async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, moderate: Moderate) -> Result<(), Refusal> {
-    let Some(identity) = conn.identity() else { return Ok(()) };
+async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, moderate: Moderate) -> Result<Seq, Refusal> {
+    let not_here = || Refusal::new(Code::NOT_A_MEMBER, words(Code::NOT_A_MEMBER));
+    let identity = conn.identity().ok_or_else(not_here)?;
     // It is told to everybody in the room, as a message is.
     toll::request(shared, conn, What::Messages).map_err(Refusal::limited)?;
     let (actor, kind) = (identity.session.author(), moderate.act);
@@ -123,7 +124,7 @@ async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, moderate: Moderate) -> Resu
     };
     let admin = shared.people.is_admin(actor.principal);
     let room = place(shared, conn, moderate.room, admin);
-    let room = room.ok_or_else(|| Refusal::new(Code::NOT_A_MEMBER, words(Code::NOT_A_MEMBER)))?;
+    let room = room.ok_or_else(not_here)?;
     if room.pair.is_some() {
         return Err(Refusal::new(Code::NOT_PERMITTED, "nobody keeps order in a direct: block whom you don't want"));
     }
@@ -189,15 +190,15 @@ async fn act(shared: &Arc<Shared>, conn: &Arc<Conn>, moderate: Moderate) -> Resu
     let decide = Box::new(move |state: &mut State| deed.decide(id, state, moderate));
     let submitted = Arc::clone(&room);
     shared.commits.submit(Submission::Act(Act { room: submitted, author: actor, decide, done }));
-    match answer.await {
-        Ok(Ok(())) => {}
+    let told = match answer.await {
+        Ok(Ok(seq)) => seq,
         Ok(Err(NotDone { code, text })) => return Err(Refusal::new(code, text)),
         Err(_) => return Err(Refusal::new(Code::SHUTTING_DOWN, "the server is stopping")),
+    };
+    if let Some(seq) = deletion {
+        redact(shared, &room, seq).await?;
     }
-    match deletion {
-        Some(seq) => redact(shared, &room, seq).await,
-        None => Ok(()),
-    }
+    Ok(told)
 }
 
 /// The room that somebody acts on. Admins keep order in rooms that they are not in, too, and so does whom the application

@@ -105,7 +105,7 @@ pub(super) async fn ask(reader: &mut Reader, ask: Ask) -> Result<(), Close> {
         }
     };
     match answered {
-        Ok(()) => conn.queue(&Done { request }),
+        Ok(()) => conn.queue(&Done { request, seq: None }),
         Err(refusal) => answer(&conn, request, refusal),
     }
     Ok(())
@@ -407,7 +407,7 @@ pub(super) fn away(shared: &Arc<Shared>, conn: &Conn, ask: Away) {
             shared.flush(&room);
         }
     }
-    conn.queue(&Done { request: ask.request });
+    conn.queue(&Done { request: ask.request, seq: None });
 }
 
 /// Tell somebody something, on every connection that they have.

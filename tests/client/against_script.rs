@@ -255,7 +255,7 @@ fn how_a_room_is_is_known_once_it_was_changed_though_the_event_is_still_on_the_w
             let (own, settings) = (room.clone(), RoomSettings { limit: Some(limit), ..settings.clone() });
             let changing = spawn(async move { own.set_settings(settings, None).await });
             let asked: Moderate = script.expect().await;
-            script.send(&Done { request: asked.request }).await;
+            script.send(&Done { request: asked.request, seq: None }).await;
             changing.await.unwrap();
             assert_eq!(room.settings().unwrap().limit, Some(limit));
         }

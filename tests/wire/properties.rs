@@ -294,7 +294,7 @@ messages! {
     Search { request: any::<u32>(), room: room(), query: text(), before: option::of(seq()), limit: any::<u32>() }
     SearchPage { request: any::<u32>(), room: room(), hits: vec(hit(), 0..4), more: any::<bool>() }
     ChangePassword { request: any::<u32>(), old: secret(), new: secret() }
-    Done { request: any::<u32>() }
+    Done { request: any::<u32>(), seq: option::of(seq()) }
     ListSessions { request: any::<u32>(), after: option::of(session()) }
     SessionsPage { request: any::<u32>(), sessions: vec(session_entry(), 0..4), next: option::of(session()) }
     EndSession { request: any::<u32>(), session: session() }

@@ -47,6 +47,9 @@ pub struct Done {
     /// The request's.
     #[n(0)]
     pub request: u32,
+    /// The event in the room that tells of it, if it is an act in one.
+    #[n(1)]
+    pub seq: Option<Seq>,
 }
 
 /// Client → server: another password for this account. Its other sessions end.

@@ -283,7 +283,8 @@ pub(super) fn rows() -> Vec<Row> {
             },
         ),
         both("change password", ChangePassword { request: 8, old: "old".into(), new: "new".into() }),
-        both("done", Done { request: 8 }),
+        both("done", Done { request: 8, seq: None }),
+        both("done in a room", Done { request: 8, seq: Some(Seq::new(42)) }),
         both("list sessions", ListSessions { request: 8, after: None }),
         both(
             "sessions page",
