@@ -245,19 +245,37 @@ fn progress_is_told_for_what_the_application_has_taken() {
 #[test]
 fn how_a_room_is_is_known_once_it_was_changed_though_the_event_is_still_on_the_way() {
     block_on(async {
-        let (client, _events, mut script) = connected(Client::builder(), 60_000).await;
+        let (client, mut events, mut script) = connected(Client::builder(), 60_000).await;
         let room = client.room().unwrap();
         let settings = RoomSettings::default();
         let about = Some(About { settings: settings.clone(), rank: Rank::Owner, admin: false, muted_until: None });
         let (name, head, latest, read) = ("lobby".into(), Seq::new(9), None, None);
         script.send(&Joined { request: 0, room: ROOM, name, head, presence: 1, count: 1, latest, read, about }).await;
-        for limit in [2, 3] {
-            let (own, settings) = (room.clone(), RoomSettings { limit: Some(limit), ..settings.clone() });
+        let limited = |limit: u32| RoomSettings { limit: Some(limit), ..settings.clone() };
+        let tells = |limit: u32| {
+            let change = RoomChange { settings: Some(limited(limit)), ..RoomChange::default() };
+            vec![Delivered { kind: EventKind::SETTINGS, at_delta: 0, bytes: minicbor::to_vec(change).unwrap() }]
+        };
+        for (limit, seq) in [(2, 11), (3, 13)] {
+            let (own, settings) = (room.clone(), limited(limit));
             let changing = spawn(async move { own.set_settings(settings, None).await });
             let asked: Moderate = script.expect().await;
-            script.send(&Done { request: asked.request, seq: None }).await;
+            // What comes between is of no account, also of what one has changed oneself before.
+            let before = if limit == 2 {
+                vec![Delivered { kind: EventKind::MEMBERSHIP, ..tells(0).remove(0) }]
+            } else {
+                script.deliver_events(11, tells(2)).await;
+                tells(4)
+            };
+            script.deliver_events(seq - 1, before).await;
+            script.send(&Done { request: asked.request, seq: Some(Seq::new(seq)) }).await;
             changing.await.unwrap();
             assert_eq!(room.settings().unwrap().limit, Some(limit));
+        }
+        script.deliver_events(13, tells(3)).await;
+        script.deliver_events(14, tells(5)).await;
+        while room.settings().unwrap().limit != Some(5) {
+            next(&mut events).await;
         }
     });
 }

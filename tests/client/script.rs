@@ -170,8 +170,12 @@ impl Script {
     }
 
     pub async fn deliver(&mut self, seq: u64, texts: &[&str]) {
-        let events =
-            texts.iter().map(|t| Delivered { kind: EventKind::TEXT, at_delta: 0, bytes: t.as_bytes().to_vec() });
+        let event = |t: &&str| Delivered { kind: EventKind::TEXT, at_delta: 0, bytes: t.as_bytes().to_vec() };
+        self.deliver_events(seq, texts.iter().map(event).collect()).await;
+    }
+
+    /// Somebody else's events, from this number on.
+    pub async fn deliver_events(&mut self, seq: u64, events: Vec<Delivered>) {
         self.send(&Deliver {
             room: ROOM,
             seq: Seq::new(seq),
@@ -179,7 +183,7 @@ impl Script {
             kind: PrincipalKind::Guest,
             alias: "bob".into(),
             at: 5,
-            events: events.collect(),
+            events,
             source: None,
             own: None,
         })
