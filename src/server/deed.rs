@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::books;
 use super::committer::{Decided, NotDone};
-use super::house::{self, Who};
+use super::house::{self, MAX_MUTED_GUESTS, Who};
 use super::membership;
 use super::moderation::{Target, body, words};
 use super::requests;
@@ -180,6 +180,14 @@ impl Deed {
             guest && standing.principal != target.principal && (over || same)
         };
         let over: Vec<StandingRecord> = state.house.standings.values().filter(is_over).cloned().collect();
+        let goes = |other: &StandingRecord| over.iter().any(|gone| gone.principal == other.principal);
+        let others = |other: &&StandingRecord| other.principal != target.principal && !goes(other);
+        let muted = state.house.muted_guests(now).filter(others).count();
+        if until.is_some() && target.kind == PrincipalKind::Guest && muted >= MAX_MUTED_GUESTS {
+            let text =
+                format!("{MAX_MUTED_GUESTS} guests are muted here, which is as many as may be: unmute some, or ban");
+            return Err(not(Code::BAD_REQUEST, &text));
+        }
         let over: Vec<_> = over.into_iter().map(|other| StandingRecord { muted_until: None, ..other }).collect();
         decided.changes.extend(over.iter().map(house::record));
         let apply = decided.apply;

@@ -12,6 +12,9 @@ use crate::room::permission::{Ticket, may};
 use crate::room::{Action, Author, Role};
 use crate::store::{BanRecord, Change, SettingsRecord, StandingRecord};
 
+/// Guests whom a room keeps muted at most, here or gone: whoever comes is compared with all of them.
+pub(super) const MAX_MUTED_GUESTS: usize = 500;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct House {
@@ -151,15 +154,20 @@ impl House {
 
     /// A guest comes in, or is to be called otherwise: the mute that waits for whoever shows this alias, if there is one.
     pub(super) fn muted_namesake(&self, who: &Author, now: Timestamp) -> Option<&StandingRecord> {
-        let waits = |standing: &&StandingRecord| {
-            standing.kind == PrincipalKind::Guest
-                && standing.principal != who.principal
-                && standing.muted_until.is_some_and(|until| until > now)
-                && standing.alias.is_like(&who.alias)
-        };
         // Looking alike costs something: only of guests, and where anybody is muted at all.
-        let may_be = who.kind == PrincipalKind::Guest && self.restricted;
-        self.standings.values().filter(|_| may_be).find(waits)
+        if who.kind != PrincipalKind::Guest || !self.restricted {
+            return None;
+        }
+        let mut others = self.muted_guests(now).filter(|other| other.principal != who.principal).peekable();
+        others.peek()?;
+        let looks = who.alias.looks();
+        others.find(|other| other.alias.looks().iter().any(|look| looks.contains(look)))
+    }
+
+    /// Guests who may not talk, here or gone.
+    pub(super) fn muted_guests(&self, now: Timestamp) -> impl Iterator<Item = &StandingRecord> {
+        let is_muted = move |standing: &&StandingRecord| standing.muted_until.is_some_and(|until| until > now);
+        self.standings.values().filter(|standing| standing.kind == PrincipalKind::Guest).filter(is_muted)
     }
 
     /// A guest has come in: the mute that waited for them is theirs. What of that has to be kept.

@@ -319,3 +319,20 @@ fn whoever_is_thrown_out_is_found_as_everywhere_else() {
     }
     assert_eq!(kick("nobody"), Err(HandleError::NoSuchPerson));
 }
+
+#[test]
+fn a_room_keeps_a_bounded_number_of_guests_muted_who_are_gone() {
+    let server = TestServer::with(|server| server.limits(chatnet::Limits::NONE));
+    let (mut ada, joined) = Wire::member(server.addr, "ada", "den");
+    let mut mute = |n: usize| {
+        let (guest, _) = Wire::member(server.addr, &format!("g{n}"), "den");
+        let muted = moderate(&mut ada, on(joined.room, EventKind::MUTE, &format!("g{n}")));
+        drop(guest);
+        muted
+    };
+    (0..500).for_each(|n| assert_eq!(mute(n), Ok(()), "{n}"));
+    assert_eq!(mute(500), Err(Code::BAD_REQUEST));
+    assert_eq!(moderate(&mut ada, on(joined.room, EventKind::UNMUTE, "g7")), Ok(()));
+    let (_guest, _) = Wire::member(server.addr, "g501", "den");
+    assert_eq!(moderate(&mut ada, on(joined.room, EventKind::MUTE, "g501")), Ok(()));
+}
